@@ -1,0 +1,196 @@
+"""The flow: where (a proposer), what (a synthesizer), laid over the frame, and what can be said of the result.
+
+Everything that a user touches is this flow behind another door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from polyp_aug.compositing import changed_region, composite, feather_width, mean_change, touched_box
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.geometry import IntBox, Region, boxes_meet
+from polyp_aug.images import ImageArray
+from polyp_aug.keys import Key
+from polyp_aug.proposers.base import Proposer
+from polyp_aug.scene import Job, Painted, Plan, PlannedPolyp, Rejection, Scene, Synthetic, SyntheticObject
+from polyp_aug.synthesizers.base import Synthesizer
+
+
+@dataclass(frozen=True)
+class AugmenterSettings:
+    """How many polyps, and when a painted one counts.
+
+    Attributes:
+        polyps_per_image: smallest and largest number of new polyps in a frame.
+        prompt: what to paint.
+        feather: width of the soft edge as a share of the place's equivalent diameter; a synthesizer that wants a hard
+            edge gets none.
+        smallest_side: a painted polyp whose box has a shorter side, in pixels, is rejected.
+        least_change: a painted polyp whose pixels changed by less on average, in grey levels, is rejected: nobody would
+            see it, and its annotation would teach a detector wrong.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    polyps_per_image: tuple[int, int] = (1, 1)
+    prompt: str = "Polyp"
+    feather: float = 0.06
+    smallest_side: int = 8
+    least_change: float = 2.0
+
+    def __post_init__(self) -> None:
+        low, high = self.polyps_per_image
+        if not 1 <= low <= high <= 20:
+            raise ConfigurationError(f"'polyps_per_image' must rise within 1 … 20 (got {low}-{high})")
+        if not 0.0 <= self.feather <= 0.5:
+            raise ConfigurationError(f"'feather' must be within 0 … 0.5 (got {self.feather})")
+        if self.smallest_side < 1:
+            raise ConfigurationError(f"'smallest_side' must be at least 1 (got {self.smallest_side})")
+        if self.least_change < 0:
+            raise ConfigurationError(f"'least_change' must not be negative (got {self.least_change})")
+
+
+class Augmenter:
+    """Plans and renders polyps for scenes.
+
+    Planning is cheap and draws every random number from the key; rendering is what costs. The same key gives the same
+    plan for any batch, order, shard or process.
+
+    Args:
+        proposer: finds places.
+        synthesizer: paints.
+        settings: see `AugmenterSettings`.
+    """
+
+    def __init__(self, proposer: Proposer, synthesizer: Synthesizer, settings: AugmenterSettings | None = None) -> None:
+        self.proposer = proposer
+        self.synthesizer = synthesizer
+        self.settings = settings or AugmenterSettings()
+
+    def plan(self, scene: Scene, key: Key) -> Plan:
+        """What to paint into a scene. A plan without polyps means that no place was found."""
+        low, high = self.settings.polyps_per_image
+        count = int(key.generator("polyps per image").integers(low, high + 1))
+        occupied = [item.box for item in scene.objects]
+        share = self.settings.feather if self.synthesizer.capabilities.feathered else 0.0
+        polyps: list[PlannedPolyp] = []
+        taken: list[IntBox] = []
+        for number, placement in enumerate(self.proposer.propose(scene.image, count, key, occupied)):
+            feather = feather_width(placement.region, share)
+            box = touched_box(placement.region, feather, scene.width, scene.height)
+            # A proposer leaves room for the soft edge; this holds whatever a proposer does.
+            if any(boxes_meet(box, other) for other in (*taken, *occupied)):
+                continue
+            taken.append(box)
+            polyps.append(PlannedPolyp(placement, self.settings.prompt, feather, key.child(number)))
+        return Plan(scene.id, key, tuple(polyps))
+
+    def render(self, scenes: Sequence[Scene], plans: Sequence[Plan]) -> list[Synthetic]:
+        """Paint plans into their scenes.
+
+        Jobs of one frame size go to the synthesizer in one batch. The polyps of a scene don't meet, so each is painted
+        into the frame as it was, and they are laid over it one after the other.
+
+        Args:
+            scenes: the scenes, which are not written to.
+            plans: a plan for each.
+
+        Raises:
+            ConfigurationError: scenes and plans don't belong together.
+        """
+        if [scene.id for scene in scenes] != [plan.scene_id for plan in plans]:
+            raise ConfigurationError("'plans' must name the scenes in their order")
+        owners = [(index, polyp) for index, plan in enumerate(plans) for polyp in plan.polyps]
+        jobs = [_job(scenes[index], polyp) for index, polyp in owners]
+        results = self._paint(jobs)
+        canvases = [
+            scene.image.copy() if plan.polyps else scene.image for scene, plan in zip(scenes, plans, strict=True)
+        ]
+        objects: list[list[SyntheticObject]] = [[] for _ in scenes]
+        rejections: list[list[Rejection]] = [[] for _ in scenes]
+        for (index, polyp), result in zip(owners, results, strict=True):
+            outcome = self._lay(canvases[index], scenes[index], polyp, result)
+            if isinstance(outcome, Rejection):
+                rejections[index].append(outcome)
+            else:
+                objects[index].append(outcome)
+        return [
+            Synthetic(scene.id, canvas, tuple(made), tuple(refused))
+            for scene, canvas, made, refused in zip(scenes, canvases, objects, rejections, strict=True)
+        ]
+
+    def _paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
+        """Results in the order of the jobs; each frame size is one batch."""
+        results: list[Painted | Rejection] = [Rejection("not painted")] * len(jobs)
+        for indices in _by_size(jobs):
+            painted = self.synthesizer.paint([jobs[index] for index in indices])
+            for index, result in zip(indices, painted, strict=True):
+                results[index] = result
+        return results
+
+    def _lay(
+        self, canvas: ImageArray, scene: Scene, polyp: PlannedPolyp, result: Painted | Rejection
+    ) -> SyntheticObject | Rejection:
+        if isinstance(result, Rejection):
+            return result
+        asked = polyp.placement.region
+        region = self._painted_region(scene.image, asked, result)
+        if isinstance(region, Rejection):
+            return region
+        # Where the synthesizer knows its object, that is what is laid over; else all that it was asked to repaint.
+        changed = composite(canvas, result.image, asked if result.region is None else region, polyp.feather)
+        change = mean_change(scene.image, canvas, region, changed)
+        if change < self.settings.least_change:
+            x, y, w, h = changed
+            canvas[y : y + h, x : x + w] = scene.image[y : y + h, x : x + w]
+            return Rejection(f"painted polyp can't be seen: mean change of {change:.1f} grey levels")
+        provenance = {
+            "proposer": polyp.placement.proposer,
+            "score": round(polyp.placement.score, 4),
+            "synthesizer": self.synthesizer.name,
+            **({"revision": self.synthesizer.revision} if self.synthesizer.revision else {}),
+            "prompt": polyp.prompt,
+            "feather": polyp.feather,
+            "key": polyp.key.to_dict(),
+            "details": dict(result.details),
+        }
+        return SyntheticObject(region, changed, result.category, provenance)
+
+    def _painted_region(self, before: ImageArray, asked: Region, result: Painted) -> Region | Rejection:
+        if result.image.shape != before.shape or result.image.dtype != before.dtype:
+            return Rejection(f"synthesizer returned {result.image.dtype} {result.image.shape}, expected {before.shape}")
+        height, width = before.shape[:2]
+        region = result.region or changed_region(before, result.image, asked)
+        region = region.clipped(width, height) if region else None
+        if region is None:
+            return Rejection("nothing was painted")
+        if result.region is not None and not _holds(asked.box, region.box):
+            return Rejection(f"painted box {region.box} leaves the place {asked.box}")
+        if min(region.box[2:]) < self.settings.smallest_side:
+            return Rejection(f"painted polyp is {region.box[2]}×{region.box[3]} px, too small")
+        return region
+
+
+def _job(scene: Scene, polyp: PlannedPolyp) -> Job:
+    placement = polyp.placement
+    return Job(scene.image, placement.region, polyp.prompt, polyp.feather, polyp.key, placement.reference)
+
+
+def _by_size(jobs: Sequence[Job]) -> Iterable[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, job in enumerate(jobs):
+        groups.setdefault(job.image.shape, []).append(index)
+    return groups.values()
+
+
+def _holds(outer: IntBox, inner: IntBox) -> bool:
+    """Whether `inner` lies in `outer`, give or take the pixel that rounding costs."""
+    return (
+        inner[0] >= outer[0] - 1
+        and inner[1] >= outer[1] - 1
+        and inner[0] + inner[2] <= outer[0] + outer[2] + 1
+        and inner[1] + inner[3] <= outer[1] + outer[3] + 1
+    )

@@ -1,0 +1,39 @@
+"""The program: its commands, and what it does with errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from polyp_aug.cli import demo, generate, inspect, prepare
+from polyp_aug.cli.output import errors
+from polyp_aug.errors import PolypAugError
+
+app = typer.Typer(
+    name="polyp-aug",
+    help="Paint polyps into endoscopy frames and write the annotations. Not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("prepare")(prepare.prepare)
+app.command("generate")(generate.generate)
+app.command("preview")(generate.preview)
+app.command("merge")(prepare.merge)
+app.command("split")(prepare.split)
+app.command("statistics")(inspect.statistics)
+app.command("env")(inspect.env)
+
+
+def main() -> None:
+    """Run the program. Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except PolypAugError as error:
+        errors.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
+        sys.exit(130)

@@ -1,0 +1,186 @@
+"""`polyp-aug generate` and `polyp-aug preview`."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from polyp_aug.cli.output import (
+    errors,
+    output,
+    parse_range,
+    parse_shard,
+    parse_shares,
+    parse_size,
+    print_table,
+    size_text,
+)
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.generation.config import GenerateConfig
+from polyp_aug.generation.estimate import estimate_run
+from polyp_aug.generation.generate import PreparedRun, RunLimits, RunProgress, prepare_run
+from polyp_aug.generation.generate import generate as generate_run
+from polyp_aug.generation.preview import preview_sheet
+from polyp_aug.generation.run_folder import MANIFEST_NAME
+from polyp_aug.images import write_png
+from polyp_aug.proposers.registry import proposer_names
+from polyp_aug.synthesizers.registry import synthesizer_names
+
+Backgrounds = Annotated[
+    Path,
+    typer.Option(help="Frames to paint into: a folder of pictures, a COCO file, or a folder with annotations.json."),
+]
+References = Annotated[
+    Path, typer.Option(help="Real polyps with masks: a COCO file, or a folder with annotations.json.")
+]
+PolypsPerImage = Annotated[str, typer.Option(help="New polyps in a frame: a number or a range.")]
+SynthesizerName = Annotated[str, typer.Option(help=f"What paints: {', '.join(synthesizer_names())}.")]
+ProposerName = Annotated[str, typer.Option(help=f"What chooses the place: {', '.join(proposer_names())}.")]
+Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
+SizeRange = Annotated[
+    str, typer.Option(help="Diameters of drawn polyps, as shares of the frame's shorter side (proposer random).")
+]
+Feather = Annotated[float, typer.Option(help="Width of the soft edge as a share of the polyp's diameter.")]
+BackgroundsImages = Annotated[
+    Path | None, typer.Option(help="Folder of the backgrounds' pictures, where it isn't beside their COCO file.")
+]
+ReferencesImages = Annotated[Path | None, typer.Option(help="The same for the references.")]
+Fix = Annotated[bool, typer.Option("--fix", help="Mend COCO files that break the format, where that is possible.")]
+
+
+def generate(
+    backgrounds: Backgrounds,
+    references: References,
+    out: Annotated[Path, typer.Option(help="Run folder. An interrupted run in it is resumed.")],
+    count: Annotated[int | None, typer.Option(help="Samples to make, in all shards.")] = None,
+    per_image: Annotated[int | None, typer.Option(help="Samples to make from each background.")] = None,
+    polyps_per_image: PolypsPerImage = "1",
+    synthesizer: SynthesizerName = "transplant",
+    proposer: ProposerName = "random",
+    seed: Seed = 0,
+    shard: Annotated[str, typer.Option(help="i/n: make every n-th sample, from the i-th on.")] = "1/1",
+    size_range: SizeRange = "0.08-0.45",
+    feather: Feather = 0.06,
+    batch_size: Annotated[int, typer.Option(help="Samples that are rendered together.")] = 8,
+    limit_bytes: Annotated[str | None, typer.Option(help="Stop before the pictures take more, e.g. 20G.")] = None,
+    max_failures: Annotated[float, typer.Option(help="Largest share of samples that may fail.")] = 0.1,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run; --no-resume refuses to.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the cost, and write nothing.")] = False,
+    backgrounds_images: BackgroundsImages = None,
+    references_images: ReferencesImages = None,
+    fix: Fix = False,
+) -> None:
+    """Paint polyps into frames and write a COCO data set with a gallery."""
+    config = GenerateConfig(
+        backgrounds=backgrounds,
+        references=references,
+        count=count,
+        per_image=per_image,
+        polyps_per_image=parse_range(polyps_per_image),
+        synthesizer=synthesizer,
+        proposer=proposer,
+        seed=seed,
+        shard=parse_shard(shard),
+        size_range=parse_shares(size_range),
+        feather=feather,
+        batch_size=batch_size,
+        backgrounds_images=backgrounds_images,
+        references_images=references_images,
+        fix=fix,
+    )
+    limits = RunLimits(parse_size(limit_bytes) if limit_bytes else None, max_failures)
+    if dry_run:
+        _print_estimate(prepare_run(config), out)
+        return
+    if not resume and (out / MANIFEST_NAME).exists():
+        raise ConfigurationError(f"{out}: holds a run already; leave out --no-resume to go on with it")
+    print_result(run_with_progress(config, out, limits), out)
+
+
+def preview(
+    backgrounds: Backgrounds,
+    references: References,
+    out: Annotated[Path, typer.Option(help="Picture to write, a PNG.")],
+    count: Annotated[int, typer.Option(help="Samples to show.")] = 6,
+    polyps_per_image: PolypsPerImage = "1",
+    synthesizer: SynthesizerName = "transplant",
+    proposer: ProposerName = "random",
+    seed: Seed = 0,
+    size_range: SizeRange = "0.08-0.45",
+    feather: Feather = 0.06,
+    outlines: Annotated[bool, typer.Option("--outlines", help="Draw the outline of every new polyp.")] = False,
+    backgrounds_images: BackgroundsImages = None,
+    references_images: ReferencesImages = None,
+    fix: Fix = False,
+) -> None:
+    """Write one picture with a few samples before and after."""
+    config = GenerateConfig(
+        backgrounds=backgrounds,
+        references=references,
+        count=count,
+        polyps_per_image=parse_range(polyps_per_image),
+        synthesizer=synthesizer,
+        proposer=proposer,
+        seed=seed,
+        size_range=parse_shares(size_range),
+        feather=feather,
+        backgrounds_images=backgrounds_images,
+        references_images=references_images,
+        fix=fix,
+    )
+    write_png(out, preview_sheet(prepare_run(config), count, outlines=outlines))
+    output.print(f"Wrote {out}", markup=False, highlight=False)
+
+
+def run_with_progress(config: GenerateConfig, out: Path, limits: RunLimits | None = None) -> RunProgress:
+    """Make a run and show a progress bar with rate and remaining time on standard error."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("remaining"),
+        TimeRemainingColumn(),
+        console=errors,
+    )
+    with bar:
+        task = bar.add_task("samples", total=None, rate="")
+
+        def show(progress: RunProgress) -> None:
+            speed = bar.tasks[0].speed
+            rate = f"{speed:.1f}/s" if speed else ""
+            bar.update(task, total=progress.total, completed=progress.done, rate=rate)
+
+        return generate_run(config, out, limits=limits, observer=show)
+
+
+def print_result(progress: RunProgress, out: Path) -> None:
+    """What a run made, and where to look at it."""
+    lines = [f"{progress.made} images with {progress.polyps} new polyps, {size_text(progress.bytes)}"]
+    if progress.skipped:
+        lines.append(f"{progress.skipped} samples skipped; the reasons stand in {out / 'README.md'}")
+    if progress.limited:
+        lines.append(f"stopped by --limit-bytes after {progress.done} of {progress.total} samples")
+    lines += [f"COCO file: {out / 'annotations.json'}", f"gallery:   {out / 'index.html'}"]
+    output.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_estimate(prepared: PreparedRun, out: Path) -> None:
+    found = estimate_run(prepared, out)
+    excluded = ", ".join(f"{number} {reason}" for reason, number in found.excluded.items())
+    rows: list[tuple[str, object]] = [(name, value) for name, value in prepared.config.settings().items()]
+    rows += [
+        ("samples", found.samples),
+        ("backgrounds", found.backgrounds),
+        ("reference polyps", f"{found.references}" + (f" (left out: {excluded})" if excluded else "")),
+        ("new polyps expected", found.polyps),
+        ("time expected", str(datetime.timedelta(seconds=round(found.seconds)))),
+        ("size expected", f"{size_text(found.bytes)} ({size_text(found.free_bytes)} free)"),
+    ]
+    rows += [("problem", problem) for problem in found.problems]
+    print_table(f"Plan, from {found.tried} samples made in memory", ("what", "value"), rows)

@@ -1,0 +1,67 @@
+"""What all commands share: consoles, tables, numbers for people, and values from text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+#: Results go to standard output, progress and errors to standard error.
+output = Console()
+errors = Console(stderr=True)
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output; text is shown as it is."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value).replace("[", r"\[") for value in row))
+    output.print(table)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people, in powers of 1000: `12.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """`1-3` or `2` as the smallest and largest number."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
+    if not found:
+        raise typer.BadParameter(f"expected a number or a range such as 1-3 (got {text!r})")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def parse_shares(text: str) -> tuple[float, float]:
+    """`0.08-0.45` as two numbers."""
+    found = re.fullmatch(r"(\d*\.?\d+)-(\d*\.?\d+)", text.strip())
+    if not found:
+        raise typer.BadParameter(f"expected a range such as 0.08-0.45 (got {text!r})")
+    return float(found[1]), float(found[2])
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/8` as two numbers."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not found:
+        raise typer.BadParameter(f"expected i/n such as 2/8 (got {text!r})")
+    return int(found[1]), int(found[2])
+
+
+def parse_size(text: str) -> int:
+    """`500M` or `20G` or a plain number as bytes, in powers of 1000."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not found:
+        raise typer.BadParameter(f"expected a size such as 500M or 20G (got {text!r})")
+    return int(float(found[1]) * _UNITS[found[2]])

@@ -1,0 +1,196 @@
+"""The frames that polyps are painted into, as light records, and how samples are dealt out over them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyp_aug.coco import CocoCategory, CocoDataset, CocoLicense, read_coco, resolve_image
+from polyp_aug.coco.masks import decode_segmentation
+from polyp_aug.errors import ConfigurationError, ImageError
+from polyp_aug.generation.config import GenerateConfig
+from polyp_aug.geometry import Region
+from polyp_aug.images import list_images, read_image
+from polyp_aug.keys import Key
+from polyp_aug.scene import Scene, SceneObject, Source
+
+
+@dataclass(frozen=True)
+class Background:
+    """A frame that has not been read yet.
+
+    Attributes:
+        path: the picture.
+        size: (width, height) that its record states, or None.
+        source: provenance; its `file` names the frame.
+        objects: what its COCO file says is there, as annotation fields in JSON types; `category` is a name.
+    """
+
+    path: Path
+    source: Source
+    size: tuple[int, int] | None = None
+    objects: tuple[dict[str, Any], ...] = ()
+
+    def read(self) -> Scene:
+        """Read the picture.
+
+        Raises:
+            ImageError: it can't be read, or has another size than its record states.
+        """
+        image = read_image(self.path)
+        height, width = image.shape[:2]
+        if self.size is not None and self.size != (width, height):
+            stated = "×".join(str(side) for side in self.size)
+            raise ImageError(f"{self.path}: {width}×{height} pixels, its record says {stated}")
+        return Scene(
+            self.source.file, image, tuple(_scene_object(item, width, height) for item in self.objects), self.source
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Backgrounds:
+    """All frames of a run.
+
+    Attributes:
+        name: name of the folder or file they come from.
+        frames: the records, in a fixed order.
+        categories: of the COCO file, if there is one.
+        licenses: of the COCO file, if there is one.
+        digest: SHA-256 over names, sizes and annotations.
+    """
+
+    name: str
+    frames: tuple[Background, ...]
+    categories: tuple[CocoCategory, ...]
+    licenses: tuple[CocoLicense, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture that a run is to make.
+
+    Attributes:
+        number: counts all shards' samples from 0.
+        choices: indices of the backgrounds to try, best first.
+    """
+
+    number: int
+    choices: tuple[int, ...]
+
+
+def read_backgrounds(config: GenerateConfig) -> Backgrounds:
+    """The backgrounds of a run: a folder of pictures, or a COCO data set.
+
+    Raises:
+        ConfigurationError: there is no picture.
+        CocoError: the COCO file breaks the format.
+    """
+    path = config.backgrounds
+    if path.is_dir() and not (path / "annotations.json").is_file():
+        found = _from_folder(path)
+    else:
+        found = _from_coco(path, read_coco(path, image_root=config.backgrounds_images, fix=config.fix))
+    if not found.frames:
+        raise ConfigurationError(f"{path}: no pictures")
+    return found
+
+
+def deal_samples(config: GenerateConfig, frames: int) -> SampleDeck:
+    """The samples of a run over so many frames."""
+    total = config.count if config.count is not None else frames * (config.per_image or 1)
+    return SampleDeck(config, frames, total)
+
+
+class SampleDeck:
+    """Which background each sample gets; a pure function of the settings.
+
+    With `per_image`, sample k of a background follows sample k − 1. With `count`, every background is used once in
+    random order before any is used again, and a sample whose background fails goes to others that are drawn for it
+    alone, so that no sample depends on another.
+
+    Args:
+        config: the run's settings.
+        frames: number of backgrounds.
+        total: number of samples in all shards.
+    """
+
+    def __init__(self, config: GenerateConfig, frames: int, total: int) -> None:
+        self.total = total
+        self._config = config
+        self._frames = frames
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def __len__(self) -> int:
+        """Number of samples in this shard."""
+        index, number = self._config.shard
+        return max(0, (self.total - index) // number + 1)
+
+    def __getitem__(self, position: int) -> Sample:
+        """The sample at a position of this shard."""
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        index, shards = self._config.shard
+        number = position * shards + index - 1
+        if self._config.per_image is not None:
+            return Sample(number, (number // self._config.per_image,))
+        cycle, place = divmod(number, self._frames)
+        others = (
+            int(Key(self._config.seed, "other background", number, draw).generator("index").integers(self._frames))
+            for draw in range(1, self._config.attempts)
+        )
+        return Sample(number, (int(self._order(cycle)[place]), *others))
+
+    def _shuffled(self, cycle: int) -> npt.NDArray[np.int64]:
+        return Key(self._config.seed, "backgrounds", cycle).generator("order").permutation(self._frames)
+
+
+def _scene_object(item: dict[str, Any], width: int, height: int) -> SceneObject:
+    x, y, w, h = item["bbox"]
+    region = None
+    if item["segmentation"]:
+        region = Region.from_mask(decode_segmentation(item["segmentation"], width, height))
+    return SceneObject((x, y, w, h), item["category"], region)
+
+
+def _from_folder(root: Path) -> Backgrounds:
+    digest = hashlib.sha256()
+    frames = []
+    for path in list_images(root):
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        frames.append(Background(path, Source(file=name)))
+    return Backgrounds(root.resolve().name, tuple(frames), (), (), digest.hexdigest())
+
+
+def _from_coco(path: Path, dataset: CocoDataset) -> Backgrounds:
+    categories = {category.id: category.name for category in dataset.categories}
+    licences = {licence.id: licence.name for licence in dataset.licenses}
+    annotations = dataset.by_image()
+    frames = []
+    digest = hashlib.sha256()
+    for image in sorted(dataset.images, key=lambda image: image.file_name):
+        fields = {name: str(image.extra.get(name) or "") for name in ("dataset", "split", "group")}
+        source = Source(file=image.file_name, licence=licences.get(image.license or 0, ""), **fields)
+        objects = tuple(
+            {
+                "category": categories[item.category_id],
+                "bbox": list(item.bbox),
+                "area": item.area,
+                "segmentation": item.segmentation,
+                "iscrowd": item.iscrowd,
+                "extra": dict(item.extra),
+            }
+            for item in annotations[image.id]
+        )
+        picture = resolve_image(dataset.image_root, image.file_name)
+        frames.append(Background(picture, source, (image.width, image.height), objects))
+        digest.update(f"{source}\0{image.width}\0{image.height}\0{objects}\n".encode("utf-8", "surrogateescape"))
+    name = path.resolve().name if path.is_dir() else path.resolve().parent.name
+    return Backgrounds(name, tuple(frames), dataset.categories, dataset.licenses, digest.hexdigest())

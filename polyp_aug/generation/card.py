@@ -1,0 +1,208 @@
+"""The data-set card: `README.md` of a run folder, from the run's settings and counts over its records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from polyp_aug.errors import RunFolderDamagedError
+from polyp_aug.generation.facts import flatten, readable
+from polyp_aug.generation.tally import CardStatistics, quantile
+from polyp_aug.images import write_bytes
+
+#: Most rows of the tables of references and of failures.
+MAX_ROWS = 20
+
+#: Quantiles in the table of sizes.
+QUANTILES = {"smallest": 0.0, "10 %": 0.1, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "largest": 1.0}
+
+_HEAD = """# Polyp detection data set with synthetic polyps
+
+{made} colonoscopy frames with {synthetic} synthetic polyps, made by `polyp_aug`. Each frame is a real background into
+which polyps were painted; nothing else in the frame was changed. `index.html` shows every sample before and after.
+
+> **Not a medical device, not for diagnosis.** The polyps that were added never existed. They are made for the training
+> of detectors, and a detector trained on them must be tested on real frames of other patients.
+"""
+
+_FILES = """## What is here
+
+| File | Content |
+|---|---|
+| `images/` | the frames with the new polyps, lossless PNG |
+| `annotations.json` | COCO annotations of all objects, those that were there before and the new ones |
+| `before/` | the original pixels of the part of each frame that was changed, lossless PNG |
+| `manifest.jsonl` | one record a sample: background, objects, how each polyp was made, and why samples failed |
+| `run.json` | settings, inputs and versions of the run |
+| `index.html` | a gallery that opens from disk, without a network |
+"""
+
+_LOADING = """## How to load it
+
+```python
+from pycocotools.coco import COCO
+
+coco = COCO("annotations.json")
+image = coco.loadImgs(coco.getImgIds()[0])[0]
+objects = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+masks = [coco.annToMask(item) for item in objects if item.get("segmentation")]
+```
+
+MMDetection, as an addition to the real training set (`real`) that it was made for. The names in `classes` must be those
+of `categories` in `annotations.json`, in the same order:
+
+```python
+synthetic = dict(
+    type="CocoDataset",
+    data_root="path/to/this/folder/",
+    ann_file="annotations.json",
+    data_prefix=dict(img="images/"),
+    metainfo=dict(classes={classes}),
+    filter_cfg=dict(filter_empty_gt=False),
+    pipeline=train_pipeline,
+)
+train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset", datasets=[real, synthetic]))
+```
+"""
+
+_LIMITS = """## Limits
+
+* The pictures are not evidence of anything in a patient. Don't use them to diagnose, to teach diagnosis without saying
+  what they are, or to test a detector: measure on real frames.
+* Backgrounds and reference polyps often come from few centres and devices; what they lack, this data set lacks too.
+* Boxes and masks of the new polyps follow from how they were painted and no physician has checked them. Objects that
+  were there before keep their annotations; polyps that those missed are still missed.
+* The frames keep what the originals show, burned-in text included. The licences above go on applying to what was made
+  from them, and name those to credit.
+* Split by patient or sequence (`group` in `manifest.jsonl`), never by frame: a frame made from a background must not
+  stand in another split than the background or the reference polyp.
+"""
+
+_REPRODUCTION = """\
+The same inputs, settings and versions give the same plan for every sample, whatever the number of workers, shards and
+batches. `run.json` has all three, and the `key` in each record of `manifest.jsonl` is the address of its randomness.
+"""
+
+
+def write_card(out: Path, run: Mapping[str, Any], statistics: CardStatistics) -> None:
+    """Write `README.md` into a run folder; the same arguments give the same bytes.
+
+    Args:
+        out: the run folder; it must exist.
+        run: content of `run.json`: `config`, `inputs` and `versions`, JSON objects. All their values go into the card.
+        statistics: counts over the run's records.
+
+    Raises:
+        RunFolderDamagedError: `run` lacks one of the three, or one is not an object.
+        StorageError: the card can't be written.
+    """
+    for name in ("config", "inputs", "versions"):
+        if not isinstance(run.get(name), Mapping):
+            raise RunFolderDamagedError(f"run.json: {name!r} is {run.get(name)!r}, expected an object")
+    sections = [
+        _HEAD.format(made=f"{statistics.made:,}", synthetic=f"{statistics.synthetic:,}"),
+        _FILES,
+        _counts(statistics),
+        _sizes(statistics),
+        _sources(statistics),
+        _how(run, statistics),
+        _LOADING.format(classes=_classes(statistics)),
+        _failures(statistics),
+        _LIMITS,
+        _reproduction(run),
+    ]
+    text = "\n".join(section for section in sections if section)
+    write_bytes(out / "README.md", text.encode("utf-8", "replace"))
+
+
+def cell(value: object) -> str:
+    """Plain text for a cell of a Markdown table: on one line, and no character of it is read as Markdown or HTML."""
+    text = re.sub(r"([\\`*\[\]<>|~$&!])", r"\\\1", readable(value).strip())
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A Markdown table; columns of numbers stand at the right."""
+    lines = list(rows)
+    numeric = [
+        bool(lines) and all(isinstance(row[column], int | float) for row in lines) for column in range(len(head))
+    ]
+    text = [f"| {' | '.join(head)} |", f"|{'|'.join('---:' if right else '---' for right in numeric)}|"]
+    for row in lines:
+        cells = (f"{value:,}" if isinstance(value, int | float) else cell(value) for value in row)
+        text.append(f"| {' | '.join(cells)} |")
+    return "\n".join(text) + "\n"
+
+
+def _counts(statistics: CardStatistics) -> str:
+    rows: list[tuple[object, ...]] = [
+        ("frames made", statistics.made),
+        ("samples skipped", statistics.skipped),
+        ("new polyps", statistics.synthetic),
+        ("objects that were there before", statistics.source),
+        *((f"frames with {number} new polyp(s)", count) for number, count in statistics.polyps_per_frame.items()),
+        *((f"objects of category {name}", count) for name, count in statistics.categories.items()),
+    ]
+    return "## Counts\n\n" + table(("What", "Number"), rows)
+
+
+def _sizes(statistics: CardStatistics) -> str:
+    if not statistics.diameters:
+        return ""
+    rows = [
+        ("diameter, px", *(quantile(statistics.diameters, q) for q in QUANTILES.values())),
+        ("share of the frame, %", *(quantile(statistics.shares, q) / 10 for q in QUANTILES.values())),
+    ]
+    note = "The diameter is that of a disc of the mask's area. Diameters are rounded to 1 px, shares to 0.1 %.\n"
+    return "## Sizes of the new polyps\n\n" + table(("Size", *QUANTILES), rows) + "\n" + note
+
+
+def _sources(statistics: CardStatistics) -> str:
+    head = ("Used as", "Data set", "Split", "Licence", "Number")
+    rows = [
+        (use, *(name or "unknown" for name in source), count)
+        for use, sources in (("background", statistics.backgrounds), ("reference polyp", statistics.reference_sources))
+        for source, count in sources.items()
+    ]
+    return "## Sources and licences\n\n" + table(head, rows) if rows else ""
+
+
+def _how(run: Mapping[str, Any], statistics: CardStatistics) -> str:
+    parts = ["## How it was made\n"]
+    if statistics.methods:
+        rows = [(*method, count) for method, count in statistics.methods.items()]
+        parts.append(table(("Proposer (where)", "Synthesizer (what)", "New polyps"), rows))
+    for title, settings in (("Setting", run["config"]), ("Input", run["inputs"])):
+        if facts := flatten(settings):
+            parts.append(table((title, "Value"), facts))
+    if statistics.references:
+        top = sorted(statistics.references.items(), key=lambda item: (-item[1], item[0]))
+        used = f"{len(top):,} reference polyp(s) were used"
+        parts.append(f"{used}, these most often:\n" if len(top) > MAX_ROWS else f"{used}:\n")
+        parts.append(table(("Reference", "New polyps"), top[:MAX_ROWS]))
+    return "\n".join(parts)
+
+
+def _classes(statistics: CardStatistics) -> str:
+    return repr(tuple(readable(name) for name in statistics.categories) or ("polyp",))
+
+
+def _failures(statistics: CardStatistics) -> str:
+    rows = [
+        (what, failure.reason, failure.count, failure.example)
+        for what, failures in (("sample skipped", statistics.skips), ("polyp rejected", statistics.rejections))
+        for failure in failures[:MAX_ROWS]
+    ]
+    if not rows:
+        return ""
+    return "## What failed\n\n" + table(("What", "Reason", "Times", "First example"), rows)
+
+
+def _reproduction(run: Mapping[str, Any]) -> str:
+    versions = "; ".join(f"{cell(name)} {cell(value)}" for name, value in flatten(run["versions"]))
+    seed = run["config"].get("seed")
+    known = [f"Seed {cell(seed)}." if seed is not None else "", f"Versions: {versions}." if versions else ""]
+    line = " ".join(part for part in known if part)
+    return f"## Reproducing it\n\n{line}\n\n{_REPRODUCTION}"

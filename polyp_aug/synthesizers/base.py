@@ -1,0 +1,52 @@
+"""The contract of a synthesizer: what is painted?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from polyp_aug.scene import Job, Painted, Rejection
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a synthesizer can do and needs.
+
+    Attributes:
+        output: "edit" repaints a part of a frame; "frame" makes a whole frame from a mask.
+        feathered: whether composition gives its result a soft edge.
+        needs_text: whether the prompt matters.
+        native_size: side in pixels of the picture that its model works on, or None where any size will do.
+    """
+
+    output: Literal["edit", "frame"]
+    feathered: bool
+    needs_text: bool = False
+    native_size: int | None = None
+
+
+class Synthesizer(Protocol):
+    """Paints polyps. It neither chooses places, nor composes, nor touches files."""
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+
+    @property
+    def revision(self) -> str:
+        """What identifies its weights, or "" where it has none."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do and needs."""
+
+    def paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
+        """Paint a batch of jobs of one frame size.
+
+        The result of a job depends on the job alone, not on the others of its batch.
+
+        Returns:
+            A result for every job, in order: a picture of the job's size, of which only the box of the job's region and
+            the feather around it are used, or the reason why there is none.
+        """
