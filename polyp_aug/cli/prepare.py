@@ -10,6 +10,7 @@ import typer
 
 from polyp_aug.cli.output import output
 from polyp_aug.coco import MergeInput, merge_coco, read_coco, split_by_group, write_coco
+from polyp_aug.coco.read import annotations_file
 from polyp_aug.datasets import LAYOUTS, prepare_dataset
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.merge_runs import is_run_folder, merge_runs
@@ -75,8 +76,9 @@ def split(
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
 ) -> None:
     """Split a COCO data set without dividing a patient, video or sequence. Pictures stay where they are."""
-    file = dataset / "annotations.json" if dataset.is_dir() else dataset
-    parts = split_by_group(read_coco(file), dict(_share(text) for text in share), seed)
+    shares = dict(_share(text) for text in share)
+    file = annotations_file(dataset)
+    parts = split_by_group(read_coco(file), shares, seed)
     for name, part in parts.items():
         target = file.with_name(f"{file.stem}_{name}.json")
         write_coco(part, target)

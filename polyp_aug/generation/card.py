@@ -195,9 +195,12 @@ def _failures(statistics: CardStatistics) -> str:
         for what, failures in (("sample skipped", statistics.skips), ("polyp rejected", statistics.rejections))
         for failure in failures[:MAX_ROWS]
     ]
-    if not rows:
-        return ""
-    return "## What failed\n\n" + table(("What", "Reason", "Times", "First example"), rows)
+    parts = [table(("What", "Reason", "Times", "First example"), rows)] if rows else []
+    if statistics.unreadable:
+        parts.append(
+            table(("Background that could not be read", "Samples that lost it"), statistics.unreadable.items())
+        )
+    return "## What failed\n\n" + "\n\n".join(parts) if parts else ""
 
 
 def _reproduction(run: Mapping[str, Any]) -> str:

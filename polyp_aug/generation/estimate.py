@@ -58,7 +58,7 @@ def estimate_run(prepared: PreparedRun, out: Path, *, tries: int = 8) -> RunEsti
     problems = [
         problem
         for outcome in outcomes
-        for problem in (*outcome.record.get("reasons", ()), *outcome.record.get("problems", ()))
+        for problem in outcome.record.get("reasons") or outcome.record["unreadable"] + outcome.record["problems"]
     ]
     scale = total / tried if tried else 0.0
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())

@@ -15,7 +15,7 @@ import PIL
 import polyp_aug
 from polyp_aug.augmenter import Augmenter
 from polyp_aug.coco import CocoCategory, CocoLicense, read_coco
-from polyp_aug.errors import ConfigurationError, StorageError, TooManyFailuresError
+from polyp_aug.errors import ConfigurationError, RunFolderDamagedError, StorageError, TooManyFailuresError
 from polyp_aug.generation.backgrounds import Backgrounds, SampleDeck, deal_samples, read_backgrounds
 from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.generation.finish import finish_run
@@ -91,7 +91,7 @@ class RunProgress:
             self.bytes += sum(record["bytes"].values())
         else:
             self.skipped += 1
-        self.failures += record["status"] == "skipped" or record["unreadable"] > 0
+        self.failures += record["status"] == "skipped" or bool(record["unreadable"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +265,7 @@ class _Writer:
         lost = []
         for position, record in enumerate(self._folder.completed()):
             if position >= len(self._prepared.deck) or self._prepared.deck[position].number != record["sample"]:
-                raise ConfigurationError(
+                raise RunFolderDamagedError(
                     f"{self._folder.path}: record {position + 1} of the manifest is of another run"
                 )
             self.progress.count(record)
@@ -316,7 +316,7 @@ def _intact(path: Path, record: dict[str, Any]) -> bool:
 def _first_problems(records: Iterator[dict[str, Any]], most: int = 3) -> list[str]:
     found: list[str] = []
     for record in records:
-        found.extend(record.get("reasons") or (record["problems"] if record["unreadable"] else []))
+        found.extend(record.get("reasons") or record["unreadable"])
         if len(found) >= most:
             break
     return found[:most]

@@ -40,7 +40,7 @@ class _Attempt:
 
     sample: Sample
     problems: list[str] = field(default_factory=list)
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
     outcome: Outcome | None = None
 
 
@@ -83,8 +83,7 @@ class SampleMaker:
             try:
                 scene, plan = self.plan(attempt.sample, turn)
             except ImageError as error:
-                attempt.problems.append(f"{frame.source.file}: {str(error).removeprefix(f'{frame.path}: ')}")
-                attempt.unreadable += 1
+                attempt.unreadable.append(f"{frame.source.file}: {str(error).removeprefix(f'{frame.path}: ')}")
                 continue
             if plan.polyps:
                 ready.append((attempt, scene, plan))
@@ -135,7 +134,7 @@ def _skipped(attempt: _Attempt) -> Outcome:
     record = {
         "sample": attempt.sample.number,
         "status": "skipped",
-        "reasons": attempt.problems,
+        "reasons": attempt.unreadable + attempt.problems,
         "unreadable": attempt.unreadable,
     }
     return Outcome(record, {})

@@ -17,6 +17,9 @@ from polyp_aug.errors import RunFolderDamagedError
 MAX_REASONS = 200
 OTHER_REASON = "other reasons"
 
+#: Most backgrounds that could not be read that are named.
+MAX_UNREADABLE = 100
+
 #: (data set, split, licence), each "" where unknown.
 SourceName = tuple[str, str, str]
 
@@ -48,6 +51,8 @@ class CardStatistics:
             → synthetic objects, sorted.
         diameters: diameter in pixels of the disc of the object's area, rounded → synthetic objects, in rising order.
         shares: area as a share of the frame, in thousandths, rounded → synthetic objects, in rising order.
+        unreadable: message about each background that could not be read → samples that lost it, sorted; at most
+            `MAX_UNREADABLE`.
         skips, rejections: most frequent first.
     """
 
@@ -63,6 +68,7 @@ class CardStatistics:
     reference_sources: Mapping[SourceName, int]
     diameters: Mapping[int, int]
     shares: Mapping[int, int]
+    unreadable: Mapping[str, int]
     skips: tuple[Failure, ...]
     rejections: tuple[Failure, ...]
 
@@ -84,6 +90,7 @@ class Tally:
         self._reference_sources: Counter[SourceName] = Counter()
         self._diameters: Counter[int] = Counter()
         self._shares: Counter[int] = Counter()
+        self._unreadable: Counter[str] = Counter()
         self._skips = _Reasons()
         self._rejections = _Reasons()
 
@@ -110,6 +117,9 @@ class Tally:
                 self._skips.add(record["reasons"])
             else:
                 raise ValueError(f"status is {record['status']!r}, expected 'made' or 'skipped'")
+            for message in record.get("unreadable", ()):
+                if message in self._unreadable or len(self._unreadable) < MAX_UNREADABLE:
+                    self._unreadable[str(message)] += 1
             self._samples[record["status"]] += 1
         except KeyError as error:
             raise RunFolderDamagedError(f"sample {record.get('sample', '?')}: no field {error}") from error
@@ -131,6 +141,7 @@ class Tally:
             reference_sources=_ordered(self._reference_sources),
             diameters=_ordered(self._diameters),
             shares=_ordered(self._shares),
+            unreadable=_ordered(self._unreadable),
             skips=self._skips.failures(),
             rejections=self._rejections.failures(),
         )

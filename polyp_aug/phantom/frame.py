@@ -12,8 +12,8 @@ from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.phantom.colon import grow_colon
 from polyp_aug.phantom.growth import PhantomPolyp, grow_polyp
-from polyp_aug.phantom.surface import grow_mucosa, wall_surface
 from polyp_aug.phantom.optics import develop, expose, light, look
+from polyp_aug.phantom.surface import grow_mucosa, wall_surface
 
 #: Smallest side of a phantom, in pixels, and the largest number of its polyps.
 MIN_SIDE, MAX_POLYPS = 64, 3

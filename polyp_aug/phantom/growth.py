@@ -13,9 +13,9 @@ from polyp_aug.geometry import Region
 from polyp_aug.images import MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.phantom.colon import Colon
-from polyp_aug.phantom.surface import Mucosa, tangents, tilted
 from polyp_aug.phantom.optics import Surface, View
 from polyp_aug.phantom.shapes import Shape, grow_shape, soft_union
+from polyp_aug.phantom.surface import Mucosa, tangents, tilted
 from polyp_aug.phantom.textures import Floats, band_noise, dot, sample_tile, unit
 
 #: Trials for one polyp; each is a little smaller than the one before.

@@ -6,7 +6,8 @@ that ellipse is a unit circle, as a Fourier series over the angle:
 
     log r(θ) = Σ_k s_k (a_k cos kθ + b_k sin kθ),  k = 3 … 8,  a_k, b_k ~ N(0, 1)
 
-(k = 1 is a shift and k = 2 the ellipse itself.) Size and aspect ratio are stored as quantiles, s_k as the root mean square amplitude measured.
+(k = 1 is a shift and k = 2 the ellipse itself.) Size and aspect ratio are stored as quantiles, s_k as the root mean
+square amplitude measured.
 """
 
 from __future__ import annotations

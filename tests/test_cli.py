@@ -1,0 +1,186 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from conftest import Phantoms
+from runs import config, digests
+
+from polyp_aug.cli import app
+from polyp_aug.cli.output import parse_range, parse_shard, parse_shares, parse_size, size_text
+from polyp_aug.generation.generate import generate
+from polyp_aug.images import read_image, write_png
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: object, program: tuple[str, ...] = ("-m", "polyp_aug")) -> subprocess.CompletedProcess[str]:
+    """Run the program in a wide terminal without colours."""
+    environment = os.environ | {"COLUMNS": "400", "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, *program, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def commands() -> list[str]:
+    return sorted(str(command.name) for command in app.registered_commands)
+
+
+def test_every_command_has_help_and_a_row_in_the_docs() -> None:
+    documented = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for name in commands():
+        assert f"`polyp-aug {name}" in documented, name
+    listed = run("--help").stdout
+    assert all(name in listed for name in commands())
+
+
+def test_every_command_has_a_test_here() -> None:
+    text = Path(__file__).read_text("utf-8")
+    for name in commands():
+        assert f'run("{name}"' in text or f"run({name!r}" in text, name
+
+
+def test_generate_writes_what_the_library_writes(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms), tmp_path / "library")
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", phantoms.references)
+    options = ("--count", 5, "--seed", 1, "--batch-size", 2, "--polyps-per-image", "1-2")
+    result = run("generate", *inputs, *options, "--out", tmp_path / "cli")
+    assert result.returncode == 0, result.stderr
+    assert f"gallery:   {tmp_path / 'cli' / 'index.html'}" in result.stdout
+    assert digests(tmp_path / "cli") == digests(tmp_path / "library")
+    tool = run(*inputs, *options, "--out", tmp_path / "tool", program=(str(ROOT / "tools" / "generate_coco.py"),))
+    assert tool.returncode == 0, tool.stderr
+    assert digests(tmp_path / "tool") == digests(tmp_path / "library")
+    again = run("generate", *inputs, *options, "--out", tmp_path / "cli", "--no-resume")
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr
+
+
+def test_a_dry_run_prints_plan_and_cost_and_writes_nothing(phantoms: Phantoms, tmp_path: Path) -> None:
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", phantoms.references)
+    result = run("generate", *inputs, "--per-image", 3, "--out", tmp_path / "out", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "samples" in result.stdout
+    assert "18" in result.stdout
+    assert "size expected" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_can_be_merged(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms), tmp_path / "whole")
+    for index in (1, 2):
+        generate(config(phantoms, shard=(index, 2)), tmp_path / f"s{index}")
+    result = run("merge", tmp_path / "s1", tmp_path / "s2", "--out", tmp_path / "merged")
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "merged") == digests(tmp_path / "whole")
+    mixed = run("merge", tmp_path / "whole", phantoms.references, "--out", tmp_path / "mixed", "--images", "none")
+    assert mixed.returncode == 0, mixed.stderr
+    assert (tmp_path / "mixed" / "annotations.json").is_file()
+
+
+def test_preview_writes_a_picture(phantoms: Phantoms, tmp_path: Path) -> None:
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", phantoms.references)
+    result = run("preview", *inputs, "--count", 2, "--out", tmp_path / "sheet.png", "--outlines")
+    assert result.returncode == 0, result.stderr
+    assert read_image(tmp_path / "sheet.png").shape[1] == 1608
+
+
+def test_prepare_split_and_statistics(phantoms: Phantoms, tmp_path: Path) -> None:
+    source = tmp_path / "Kvasir-SEG"
+    (source / "images").mkdir(parents=True)
+    (source / "masks").mkdir()
+    for number, path in enumerate(sorted((phantoms.references / "images").iterdir())):
+        (source / "images" / f"{number}.jpg").write_bytes(path.read_bytes())
+        mask = read_image(path)[:, :, 0] > 120
+        write_png(source / "masks" / f"{number}.jpg", mask)
+    result = run("prepare", "kvasir_seg", source, "--out", tmp_path / "coco")
+    assert result.returncode == 0, result.stderr
+    assert "10 images" in result.stdout
+    result = run("split", tmp_path / "coco", "--share", "train=0.8", "--share", "val=0.2")
+    assert result.returncode == 0, result.stderr
+    assert "annotations_train.json: 8 images" in result.stdout
+    result = run("statistics", tmp_path / "coco")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["images"] == 10
+    few = run("statistics", phantoms.references, "--shapes", tmp_path / "shapes.json")
+    assert few.returncode == 1
+    assert "at least 20 polyps" in few.stderr
+
+
+def test_the_demo_makes_a_gallery(tmp_path: Path) -> None:
+    result = run("demo", "--out", tmp_path / "demo", "--count", 2)
+    assert result.returncode == 0, result.stderr
+    assert str(tmp_path / "demo" / "run" / "index.html") in result.stdout
+    assert (tmp_path / "demo" / "run" / "index.html").is_file()
+
+
+def test_env_names_what_is_there_and_what_is_not() -> None:
+    result = run("env")
+    assert result.returncode == 0, result.stderr
+    assert "polyp_aug" in result.stdout
+    assert "mmcv operators" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("generate",), 2, "Missing option"),
+        (("nothing",), 2, "No such command"),
+        (("statistics", "/none"), 1, "Error: /none: can't be read"),
+        (("prepare", "nothing", "/none", "--out", "/none2"), 1, "nothing"),
+        (("split", "/none", "--share", "train"), 2, "expected name=share"),
+    ],
+)
+def test_errors_are_one_clear_line(arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_coco_file_is_explained_and_mended_with_fix(phantoms: Phantoms, tmp_path: Path) -> None:
+    document = json.loads((phantoms.references / "annotations.json").read_text("utf-8"))
+    document["annotations"][0]["id"] = 0
+    document["annotations"][1]["bbox"][2] = -5
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", tmp_path, "--count", 2, "--out", tmp_path / "out")
+    images = ("--references-images", phantoms.references / "images")
+    result = run("generate", *inputs, *images)
+    assert result.returncode == 1
+    assert "annotation 0" in result.stderr
+    fixed = run("generate", *inputs, *images, "--fix")
+    assert fixed.returncode == 0, fixed.stderr
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (parse_range, "2", (2, 2)),
+        (parse_range, "1-3", (1, 3)),
+        (parse_shares, "0.08-.45", (0.08, 0.45)),
+        (parse_shard, "2/8", (2, 8)),
+        (parse_size, "1500", 1500),
+        (parse_size, "1.5G", 1_500_000_000),
+        (parse_size, "20 mb", 20_000_000),
+    ],
+)
+def test_values_from_text(parse: object, text: str, expected: object) -> None:
+    assert parse(text) == expected  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("parse", [parse_range, parse_shares, parse_shard, parse_size])
+@pytest.mark.parametrize("text", ["", "x", "1-", "/3", "-1", "1-2-3"])
+def test_wrong_text_is_named(parse: object, text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"got {text!r}"):
+        parse(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (5e12, "5.0 TB")])
+def test_sizes_for_people(size: float, text: str) -> None:
+    assert size_text(size) == text
