@@ -47,9 +47,9 @@ def touched_box(region: Region, feather: int, width: int, height: int) -> IntBox
 
 
 def composite(canvas: ImageArray, painted: ImageArray, region: Region, feather: int) -> IntBox:
-    """Lay the painted region with its soft edge over `canvas`, in place: C ← α P + (1 − α) C.
+    """Lay the painted region with its soft edge over `canvas`, in place: C ← C + α (P − C).
 
-    Pixels where α is 0 are not written.
+    Pixels where α is 0 keep their value exactly.
 
     Args:
         canvas: uint8 RGB (H, W, 3), written.
@@ -63,9 +63,9 @@ def composite(canvas: ImageArray, painted: ImageArray, region: Region, feather: 
     x, y, w, h = box
     alpha = feather_alpha(region, feather, box)[:, :, None]
     below = canvas[y : y + h, x : x + w]
-    above = painted[y : y + h, x : x + w].astype(np.float32)
-    mixed = above * alpha + below * (1.0 - alpha)
-    below[...] = np.where(alpha > 0, (mixed + 0.5).astype(np.uint8), below)
+    above = painted[y : y + h, x : x + w]
+    # Exact in float32 where α is 0 (gives C) and where it is 1 (gives P).
+    below[...] = below + (above.astype(np.float32) - below) * alpha + 0.5
     return box
 
 
@@ -95,7 +95,5 @@ def mean_change(before: ImageArray, after: ImageArray, region: Region, box: Box)
     """Mean absolute change in grey levels of the region's pixels inside `box`."""
     x, y, w, h = (int(value) for value in box)
     area = np.s_[y : y + h, x : x + w]
-    inside = region.within((x, y, w, h))
-    if not inside.any():
-        return 0.0
-    return float(cv2.absdiff(before[area], after[area])[inside].mean())
+    inside = region.within((x, y, w, h)).view(np.uint8)
+    return float(np.mean(cv2.mean(cv2.absdiff(before[area], after[area]), inside)[:3]))

@@ -43,9 +43,9 @@ BLACK_RIM = 0.02
 #: Largest share of the rim that may be much darker than the polyp: more means that it stands before the lumen.
 SHADED_RIM = 0.35
 
-#: Largest share of a polyp that may be over-exposed (smallest channel at least `_PALE`): no light can bring it back.
+#: Largest share of a polyp that may be over-exposed (smallest channel at least `PALE`): no light can bring it back.
 OVEREXPOSED = 0.08
-_PALE = 185
+PALE = 185
 
 #: Largest share of a polyp that may be covered by burned-in text.
 BURNED_IN = 0.08
@@ -248,8 +248,7 @@ def _cut_out(polyp: ReferencePolyp) -> CutOut:
         stated = "×".join(str(side) for side in polyp.frame_size)
         raise SynthesisError(f"reference {polyp.id}: the picture has {width}×{height} pixels, its record says {stated}")
     region = polyp.region()
-    text = cv2.resize(find_burned_in(image).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    if np.mean(text[region.to_mask(height, width)]) > BURNED_IN:
+    if np.mean(find_burned_in(image)[region.to_mask(height, width)]) > BURNED_IN:
         raise SynthesisError(f"reference {polyp.id}: burned-in text covers it")
     box: IntBox = outer_box(region.box, max(BORDER, CONTEXT * max(region.box[2:])), width, height)
     x, y, w, h = box
@@ -267,7 +266,7 @@ def _examined(polyp_id: str, image: ImageArray, region: Region) -> CutOut:
         raise SynthesisError(f"reference {polyp_id}: the black frame or a black box cuts it off")
     if np.mean(lit[rim] | (darkness[rim] >= WHITE)) < 1.0 - SHADED_RIM:
         raise SynthesisError(f"reference {polyp_id}: it stands before the lumen, with too little mucosa around it")
-    if np.mean(darkness[inside] >= _PALE) > OVEREXPOSED:
+    if np.mean(darkness[inside] >= PALE) > OVEREXPOSED:
         raise SynthesisError(f"reference {polyp_id}: over-exposed")
     near = lit & (distance >= 2) & (distance <= 2 + 0.2 * region.equivalent_diameter)
     contrast = float(np.median(brightness[inside]) / np.median(brightness[near])) if near.any() else np.inf

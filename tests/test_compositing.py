@@ -78,5 +78,5 @@ def test_mean_change_is_over_the_region() -> None:
     after = before.copy()
     region = disc(40, 30, 8)
     after[region.to_mask(60, 80)] = 30
-    assert mean_change(before, after, region, (20, 10, 40, 40)) == 30.0
+    assert mean_change(before, after, region, (20, 10, 40, 40)) == pytest.approx(30.0)
     assert mean_change(before, after, region, (0, 0, 5, 5)) == 0.0

@@ -166,6 +166,22 @@ def test_light_is_not_changed_beyond_its_range() -> None:
     assert matched.max() <= np.ceil(40 * LIGHT_RANGE[1])
 
 
+@pytest.mark.parametrize(
+    ("colour", "reason"), [((250, 245, 240), "would be over-exposed"), ((150, 90, 120), "times as blue as green")]
+)
+def test_a_polyp_that_turns_into_a_lamp_or_a_plum_is_refused(
+    colour: tuple[int, int, int], reason: str, tmp_path: Path
+) -> None:
+    image, region = ball()
+    bank = make_bank(tmp_path, image, region)
+    frame = np.full((100, 120, 3), (170, 90, 70), np.uint8)
+    # The frame is spoilt where the polyp's edge will stand: blending takes its colours from there.
+    frame[region.to_mask(100, 120) ^ near(region.to_mask(100, 120), 4)] = colour
+    result = load_synthesizer("transplant", references=bank).paint([Job(frame, region, "Polyp", 1, Key(1, "x"))])[0]
+    assert isinstance(result, Rejection)
+    assert reason in result.reason
+
+
 def test_a_ring_without_mucosa_is_refused() -> None:
     picture = np.zeros((20, 20, 3), np.uint8)
     with pytest.raises(SynthesisError, match="only 0 pixels of mucosa"):

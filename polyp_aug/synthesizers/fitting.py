@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from polyp_aug.errors import SynthesisError
 from polyp_aug.geometry import IntBox, Region
 from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.references import CutOut, ReferenceBank, ReferencePolyp
-from polyp_aug.scene import Job
+from polyp_aug.scene import Job, Painted, Rejection
 
 #: A reference is enlarged at most by this factor: more looks blurred beside the frame.
 LARGEST_SCALE = 1.25
@@ -48,17 +49,19 @@ class Fitted:
     transform: dict[str, Any]
 
 
-def fit_reference(job: Job, references: ReferenceBank, ring: int) -> Fitted:
-    """A reference polyp, turned, flipped and scaled to fill the box of the job's region.
+def paint_reference(
+    job: Job, references: ReferenceBank, ring: int, render: Callable[[Fitted], ImageArray]
+) -> Painted | Rejection:
+    """Bring a reference polyp to the place of a job, turned, flipped and scaled to fill the box of its region.
 
     A job that names a reference gets that one, upright. For another, `ATTEMPTS` are drawn from those whose size is near
-    enough, each at a random turn and flip, and the one whose surroundings look most like the place is taken.
+    enough, each at a random turn and flip. The one whose surroundings look most like the place comes first; the next
+    follow where it doesn't fit.
 
     Args:
         ring: pixels around the polyp to bring along.
-
-    Raises:
-        SynthesisError: none of the tried references fits.
+        render: makes the part of the frame that `Fitted.box` covers, uint8 RGB of the box's size, or raises
+            `SynthesisError` where the reference doesn't suit the place.
     """
     candidates, problems = [], []
     for polyp, turn, flip in _candidates(job, references, job.key.generator("reference fit")):
@@ -69,11 +72,18 @@ def fit_reference(job: Job, references: ReferenceBank, ring: int) -> Fitted:
     look = _look(job, ring)
     for polyp, cut, turn, flip in sorted(candidates, key=lambda row: _unlikeness(row[1].surroundings, look)):
         try:
-            return _fitted(job, polyp, cut, turn, flip, ring)
+            fitted = _fitted(job, polyp, cut, turn, flip, ring)
+            patch = render(fitted)
         except SynthesisError as error:
             problems.append(str(error))
+            continue
+        x, y, w, h = fitted.box
+        image = job.image.copy()
+        image[y : y + h, x : x + w] = patch
+        details = {"reference": polyp.id, "reference_source": polyp.source.to_dict(), **fitted.transform}
+        return Painted(image, fitted.region, polyp.category, details)
     width, height = job.region.box[2:]
-    raise SynthesisError(f"none of {len(problems)} references fits a place of {width}×{height} px: {problems[0]}")
+    return Rejection(f"none of {len(problems)} references fits a place of {width}×{height} px: {problems[0]}")
 
 
 def _look(job: Job, ring: int) -> tuple[float, float, float]:

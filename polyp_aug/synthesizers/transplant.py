@@ -21,10 +21,10 @@ import numpy.typing as npt
 from polyp_aug.compositing import feather_alpha
 from polyp_aug.errors import SynthesisError
 from polyp_aug.images import ImageArray, MaskArray, channel_max, channel_min
-from polyp_aug.references import ReferenceBank
+from polyp_aug.references import OVEREXPOSED, PALE, ReferenceBank
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities
-from polyp_aug.synthesizers.fitting import Fitted, fit_reference
+from polyp_aug.synthesizers.fitting import Fitted, paint_reference
 
 #: Width of the ring of mucosa that is compared, as a share of the place's equivalent diameter.
 RING = 0.2
@@ -34,6 +34,9 @@ LIGHT_RANGE = (0.4, 1.3)
 
 #: Changes of colour, channel against the mean of the channels, outside of this range are cut.
 COLOUR_RANGE = (0.82, 1.22)
+
+#: Mean blue over mean green of the bluest real polyps (above 99 % of Kvasir-SEG's); more only on mucosa that is bluer.
+LARGEST_BLUE = 0.95
 
 #: Pixels of the receiving frame beyond these are black or highlights and say nothing about the light.
 _DARK, _BRIGHT = 32, 205
@@ -62,18 +65,17 @@ class Transplant:
 
     def _paint(self, job: Job) -> Painted | Rejection:
         ring = max(job.feather + 4, round(RING * job.region.equivalent_diameter))
-        try:
-            fitted = fit_reference(job, self.references, ring)
+
+        def render(fitted: Fitted) -> ImageArray:
             x, y, w, h = fitted.box
             below = job.image[y : y + h, x : x + w]
-            matched = match_light(fitted.image, below, _ring_pixels(fitted, below, ring))
-        except SynthesisError as error:
-            return Rejection(str(error))
-        image = job.image.copy()
-        reach = feather_alpha(fitted.region, job.feather, fitted.box) > 0
-        image[y : y + h, x : x + w] = blend_gradients(matched, below, reach)
-        details = {"reference": fitted.polyp.id, "reference_source": fitted.polyp.source.to_dict(), **fitted.transform}
-        return Painted(image, fitted.region, fitted.polyp.category, details)
+            around = _ring_pixels(fitted, below, ring)
+            reach = feather_alpha(fitted.region, job.feather, fitted.box) > 0
+            patch = blend_gradients(match_light(fitted.image, below, around), below, reach)
+            _refuse_unlikely(patch, fitted, below[around])
+            return patch
+
+        return paint_reference(job, self.references, ring, render)
 
 
 def match_light(source: ImageArray, target: ImageArray, ring: MaskArray) -> ImageArray:
@@ -126,6 +128,17 @@ def blend_gradients(source: ImageArray, target: ImageArray, mask: MaskArray) -> 
     # OpenCV puts the centre of the mask's box at the given point.
     centre = x + w // 2, y + h // 2
     return np.asarray(cv2.seamlessClone(source, target, inner, centre, cv2.NORMAL_CLONE), dtype=np.uint8)
+
+
+def _refuse_unlikely(patch: ImageArray, fitted: Fitted, mucosa: npt.NDArray[np.uint8]) -> None:
+    """Raise where blending has burnt the polyp out or turned it to a colour that no polyp has."""
+    polyp = patch[fitted.region.within(fitted.box)]
+    burnt = float(np.mean(polyp.min(axis=1) >= PALE))
+    if burnt > OVEREXPOSED:
+        raise SynthesisError(f"{fitted.polyp.id} would be over-exposed there ({burnt:.0%} of its pixels)")
+    blueness, usual = (float(pixels[:, 2].mean() / max(1.0, pixels[:, 1].mean())) for pixels in (polyp, mucosa))
+    if blueness > max(LARGEST_BLUE, usual):
+        raise SynthesisError(f"{fitted.polyp.id} would be {blueness:.2f} times as blue as green there")
 
 
 def _ring_pixels(fitted: Fitted, below: ImageArray, ring: int) -> MaskArray:
