@@ -41,6 +41,8 @@ LARGEST_BLUE = 0.95
 #: Pixels of the receiving frame beyond these are black or highlights and say nothing about the light.
 _DARK, _BRIGHT = 32, 205
 
+_SHRINK = 3
+
 #: Fewer pixels of the ring than these can't carry a plane.
 _LEAST_RING = 60
 
@@ -64,7 +66,7 @@ class Transplant:
         return [self._paint(job) for job in jobs]
 
     def _paint(self, job: Job) -> Painted | Rejection:
-        ring = max(job.feather + 4, round(RING * job.region.equivalent_diameter))
+        ring = max(job.feather + _SHRINK + 4, round(RING * job.region.equivalent_diameter))
 
         def render(fitted: Fitted) -> ImageArray:
             x, y, w, h = fitted.box
@@ -113,15 +115,19 @@ def match_light(source: ImageArray, target: ImageArray, ring: MaskArray) -> Imag
 
 
 def blend_gradients(source: ImageArray, target: ImageArray, mask: MaskArray) -> ImageArray:
-    """Poisson blending: the gradients of `source` inside of `mask`, the colours of `target` on its edge and outside.
+    """Poisson blending: the gradients of `source` inside of `mask`, those of `target` outside, joined without a step.
+
+    OpenCV solves for the whole box of the mask, so pixels outside of `mask` may change a little too.
 
     Args:
         source: uint8 RGB (h, w, 3).
         target: uint8 RGB of the same size.
-        mask: bool (h, w); its outermost row and column are left out.
+        mask: bool (h, w); the outermost row and column stay as they are in `target`.
     """
+    # OpenCV takes the gradients of the source only where the mask, shrunk by `_SHRINK` pixels, is set.
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=_SHRINK)
     inner = np.zeros(mask.shape, np.uint8)
-    inner[1:-1, 1:-1] = mask[1:-1, 1:-1].astype(np.uint8) * 255
+    inner[1:-1, 1:-1] = grown[1:-1, 1:-1] * 255
     x, y, w, h = cv2.boundingRect(inner)
     if w < 3 or h < 3:
         return source
