@@ -48,7 +48,7 @@ class Key:
 
     def child(self, draw: int) -> Key:
         """The key of draw `draw` below this one, for example of the second polyp of a frame."""
-        return Key(self.seed, f"{self.sample}\x1f{self.draw}", self.epoch, draw)
+        return Key(self.seed, f"{self.sample}#{self.draw}", self.epoch, draw)
 
     def to_dict(self) -> dict[str, int | str]:
         """Plain JSON types; `Key(**key.to_dict())` is the same key."""

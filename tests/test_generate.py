@@ -88,7 +88,7 @@ def test_the_reader_of_the_package_finds_no_flaw(run: Path) -> None:
 
 
 def test_a_run_leads_to_the_same_bytes_again(run: Path, phantoms: Phantoms, tmp_path: Path) -> None:
-    moved = Phantoms(tmp_path / "moved" / "images", tmp_path / "polyp")
+    moved = Phantoms(tmp_path / "moved" / "normal" / "images", tmp_path / "polyp")
     shutil.copytree(phantoms.backgrounds, moved.backgrounds)
     shutil.copytree(phantoms.references, moved.references)
     generate(config(moved), tmp_path / "out")
@@ -280,7 +280,8 @@ def test_a_bad_picture_is_replaced_counted_and_named(phantoms: Phantoms, tmp_pat
 def test_with_per_image_a_bad_picture_is_skipped_and_named(phantoms: Phantoms, tmp_path: Path) -> None:
     inputs = spoiled(phantoms, tmp_path / "images", 2)
     progress = generate(config(inputs, per_image=1), tmp_path / "out")
-    assert progress.skipped == 2
+    unreadable = [record for record in records(tmp_path / "out") if record["unreadable"]]
+    assert [record["status"] for record in unreadable] == ["skipped", "skipped"]
     assert len(COCO(tmp_path / "out" / "annotations.json").imgs) == progress.made
     assert "phantom_000001.png: damaged or truncated" in (tmp_path / "out" / "index.html").read_text("utf-8")
 

@@ -166,7 +166,7 @@ def _from_folder(root: Path) -> Backgrounds:
         name = path.relative_to(root).as_posix()
         digest.update(f"{name}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
         frames.append(Background(path, Source(file=name)))
-    return Backgrounds(root.resolve().name, tuple(frames), (), (), digest.hexdigest())
+    return Backgrounds(_name(root), tuple(frames), (), (), digest.hexdigest())
 
 
 def _from_coco(path: Path, dataset: CocoDataset) -> Backgrounds:
@@ -192,5 +192,16 @@ def _from_coco(path: Path, dataset: CocoDataset) -> Backgrounds:
         picture = resolve_image(dataset.image_root, image.file_name)
         frames.append(Background(picture, source, (image.width, image.height), objects))
         digest.update(f"{source}\0{image.width}\0{image.height}\0{objects}\n".encode("utf-8", "surrogateescape"))
-    name = path.resolve().name if path.is_dir() else path.resolve().parent.name
-    return Backgrounds(name, tuple(frames), dataset.categories, dataset.licenses, digest.hexdigest())
+    return Backgrounds(
+        _name(path if path.is_dir() else path.parent),
+        tuple(frames),
+        dataset.categories,
+        dataset.licenses,
+        digest.hexdigest(),
+    )
+
+
+def _name(folder: Path) -> str:
+    """A folder's name for people; `images` says nothing, so it is the name of what holds it then."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "images" else folder.name

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from polyp_aug.errors import ConfigurationError, RunFolderDamagedError, StorageError
 from polyp_aug.generation.finish import finish_run
-from polyp_aug.generation.run_folder import RUN_NAME, RunFolder, read_records, read_run, refuse_changes
+from polyp_aug.generation.run_folder import NAMES, RUN_NAME, RunFolder, read_records, read_run, refuse_changes
 
 #: Records that are written together.
 _BATCH = 256
@@ -46,7 +46,7 @@ def merge_runs(
     """
     runs = [read_run(shard) for shard in shards]
     for shard, run in zip(shards[1:], runs[1:], strict=True):
-        refuse_changes(runs[0], run, shard, ignore=("config.shard",))
+        refuse_changes(runs[0], run, shard, ignore=("config.shard", *NAMES))
     by_shard = _in_order(shards, [str(run["config"]["shard"]) for run in runs])
     whole = runs[0] | {"config": runs[0]["config"] | {"shard": "1/1"}}
     total = _total(whole)

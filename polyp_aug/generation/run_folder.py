@@ -39,6 +39,9 @@ RUN_NAME = "run.json"
 LOCK_NAME = ".lock"
 PICTURE_FOLDERS = ("images", "before")
 
+#: Settings that only name things for people: inputs are compared by their digests.
+NAMES = ("inputs.backgrounds", "inputs.references")
+
 
 class RunFolder:
     """A run folder that one process writes to; a context manager that holds its lock.
@@ -100,7 +103,7 @@ class RunFolder:
                 leftover.unlink()
         file = self.path / RUN_NAME
         if file.exists():
-            refuse_changes(read_run(self.path), self._run, self.path)
+            refuse_changes(read_run(self.path), self._run, self.path, ignore=NAMES)
         else:
             write_json(file, self._run)
 
