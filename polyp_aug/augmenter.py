@@ -149,6 +149,7 @@ class Augmenter:
             return Rejection(f"painted polyp can't be seen: mean change of {change:.1f} grey levels")
         provenance = {
             "proposer": polyp.placement.proposer,
+            **({"reference": polyp.placement.reference} if polyp.placement.reference else {}),
             "score": round(polyp.placement.score, 4),
             "synthesizer": self.synthesizer.name,
             **({"revision": self.synthesizer.revision} if self.synthesizer.revision else {}),

@@ -21,6 +21,10 @@ MaskArray = npt.NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 IntBox = tuple[int, int, int, int]
 
+#: Polygons are filled at so many times the frame's resolution.
+_FINER = 4
+_COVERED = 255 * (0.5 + 0.5 / _FINER)
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -138,7 +142,7 @@ def enclosing_box(boxes: Iterable[Box]) -> Box:
 
 
 def polygon_region(points: npt.NDArray[np.float64], width: int, height: int) -> Region | None:
-    """The pixels of a frame (width, height) inside of a polygon.
+    """The pixels of a frame (width, height) of which at least half lies inside of a polygon.
 
     Args:
         points: float (N, 2), x and y of the corners.
@@ -148,18 +152,24 @@ def polygon_region(points: npt.NDArray[np.float64], width: int, height: int) -> 
     """
     left, top = np.floor(points.min(axis=0)).astype(int)
     right, bottom = np.ceil(points.max(axis=0)).astype(int)
-    canvas = np.zeros((max(1, bottom - top + 1), max(1, right - left + 1)), dtype=np.uint8)
-    # fillPoly takes pixel centres, which stand half a pixel from the corners that coordinates count from.
-    corners = np.round((points - (left + 0.5, top + 0.5)) * 256).astype(np.int32)
-    cv2.fillPoly(canvas, [corners], 1, shift=8)
-    region = Region.from_mask(canvas.view(np.bool_), int(left), int(top))
+    columns, rows = max(1, right - left), max(1, bottom - top)
+    fine = np.zeros((rows * _FINER, columns * _FINER), dtype=np.uint8)
+    # fillPoly takes pixel centres, which stand half a pixel from the corners that coordinates count from. It paints
+    # the pixels on the outline too, half a fine pixel too much on every side: that much more must be covered.
+    corners = np.round(((points - (left, top)) * _FINER - 0.5) * 256).astype(np.int32)
+    cv2.fillPoly(fine, [corners], 255, shift=8)
+    covered = np.asarray(cv2.resize(fine, (int(columns), int(rows)), interpolation=cv2.INTER_AREA) >= _COVERED)
+    region = Region.from_mask(covered, int(left), int(top))
     return region.clipped(width, height) if region else None
 
 
 def largest_component(mask: MaskArray) -> MaskArray:
     """The largest 8-connected component of a bool mask (H, W), with its holes filled; empty where the mask is."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     filled = np.zeros(mask.shape, dtype=np.uint8)
-    if contours:
-        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    if len(stats) > 1:
+        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        component = (labels == largest).astype(np.uint8)
+        contours, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
     return filled.view(np.bool_)

@@ -7,6 +7,7 @@ for placing boxes and cheap beside reading the frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ class Mucosa:
         Returns:
             float64 (N, 2): x and y of the centres in pixels of the frame, row by row; N may be 0.
         """
-        w, h = max(1, round(width / self.step)), max(1, round(height / self.step))
+        w, h = max(1, math.ceil(width / self.step)), max(1, math.ceil(height / self.step))
         rows, columns = self.map.shape
         if w > columns or h > rows:
             return np.empty((0, 2))
@@ -129,8 +130,8 @@ def find_burned_in(image: ImageArray) -> MaskArray:
 
 
 def _step(image: ImageArray) -> int:
-    height, width = image.shape[:2]
-    return max(1, int(max(height, width)) // MAP_SIDE)
+    height, width = (int(side) for side in image.shape[:2])
+    return max(1, min(max(height, width) // MAP_SIDE, height, width))
 
 
 def _burned_in(darkest: npt.NDArray[np.uint8], step: int) -> MaskArray:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyp_aug.coco.masks import decode_segmentation
-from polyp_aug.coco.model import CocoDataset
+from polyp_aug.coco.model import CocoDataset, CocoImage, CocoLicense
 from polyp_aug.coco.paths import resolve_image
 from polyp_aug.errors import ConfigurationError, ImageError, SynthesisError
 from polyp_aug.geometry import Box, IntBox, Region, largest_component, outer_box
@@ -137,7 +137,7 @@ class ReferenceBank:
             raise ConfigurationError(f"{dataset.image_root}: no polyp can serve as a reference ({reasons})")
         self.digest: str = _digest(self.polyps)
         self._by_id = {polyp.id: polyp for polyp in self.polyps}
-        self._cache: OrderedDict[str, CutOut | SynthesisError] = OrderedDict()
+        self._cache: OrderedDict[str, CutOut | str] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached = 0
         self.sizes: npt.NDArray[np.float64] = np.array([polyp.box[2:] for polyp in self.polyps])
@@ -168,41 +168,58 @@ class ReferenceBank:
             try:
                 found = _cut_out(polyp)
             except SynthesisError as error:
-                found = error
+                # The text, since an error that is raised again and again holds on to all that it has passed.
+                found = str(error)
             self._remember(polyp.id, found)
         else:
             self._cache.move_to_end(polyp.id)
-        if isinstance(found, SynthesisError):
-            raise found
+        if isinstance(found, str):
+            raise SynthesisError(found)
         return found
 
-    def _remember(self, polyp_id: str, found: CutOut | SynthesisError) -> None:
+    def _remember(self, polyp_id: str, found: CutOut | str) -> None:
         self._cache[polyp_id] = found
         self._cached += _bytes(found)
         while self._cached > self._cache_bytes and len(self._cache) > 1:
             self._cached -= _bytes(self._cache.popitem(last=False)[1])
 
 
+def image_source(image: CocoImage, licences: Mapping[int, CocoLicense]) -> Source:
+    """What a COCO image record tells about where its picture comes from.
+
+    Args:
+        image: the record; `dataset`, `split` and `group` are read from its extra keys.
+        licences: licence id → licence.
+    """
+    licence = licences.get(image.license) if image.license is not None else None
+    known = {
+        name: str(image.extra[name]) for name in ("dataset", "split", "group") if image.extra.get(name) is not None
+    }
+    if licence is not None:
+        known |= {"licence": licence.name, "licence_url": licence.url}
+    return Source(file=image.file_name, **known)
+
+
 def _digest(polyps: tuple[ReferencePolyp, ...]) -> str:
     digest = hashlib.sha256()
     for polyp in polyps:
-        fields = (polyp.id, polyp.box, polyp.category, polyp.frame_size, polyp.segmentation, polyp.source)
+        size = polyp.path.stat().st_size if polyp.path.is_file() else None
+        fields = (size, polyp.id, polyp.box, polyp.category, polyp.frame_size, polyp.segmentation, polyp.source)
         digest.update(f"{fields}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _bytes(found: CutOut | SynthesisError) -> int:
+def _bytes(found: CutOut | str) -> int:
     return found.image.nbytes + found.lit.nbytes + found.region.crop.nbytes if isinstance(found, CutOut) else 0
 
 
 def _usable(dataset: CocoDataset, excluded: Counter[str]) -> list[ReferencePolyp]:
     categories = {category.id: category.name for category in dataset.categories}
-    licences = {licence.id: licence.name for licence in dataset.licenses}
+    licences = {licence.id: licence for licence in dataset.licenses}
     annotations = dataset.by_image()
     polyps = []
     for image in sorted(dataset.images, key=lambda image: image.file_name):
-        fields = {name: str(image.extra.get(name) or "") for name in ("dataset", "split", "group")}
-        source = Source(file=image.file_name, licence=licences.get(image.license or 0, ""), **fields)
+        source = image_source(image, licences)
         for annotation in annotations[image.id]:
             reason = _unusable(annotation.bbox, annotation.segmentation, annotation.iscrowd, image.width, image.height)
             if reason:

@@ -6,7 +6,7 @@ Every class is a frozen dataclass. A `Plan` is pure data: it can be logged, writ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from polyp_aug.geometry import Box, Region
@@ -23,7 +23,8 @@ class Source:
         dataset: name of the data set, "" where unknown.
         split: "train", "val", "test", …, "" where unknown.
         group: patient, video or sequence; "" where unknown.
-        licence: licence of the picture, "" where unknown.
+        licence: name of the picture's licence, "" where unknown.
+        licence_url: its address, "" where unknown.
     """
 
     file: str
@@ -31,12 +32,11 @@ class Source:
     split: str = ""
     group: str = ""
     licence: str = ""
+    licence_url: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """The known fields."""
-        fields = {"file": self.file, "dataset": self.dataset, "split": self.split}
-        fields |= {"group": self.group, "licence": self.licence}
-        return {name: value for name, value in fields.items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,10 @@ class SceneObject:
     Attributes:
         box: xywh in pixels.
         category: category name.
-        region: its pixels, or None where only the box is known.
     """
 
     box: Box
     category: str
-    region: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from polyp_aug.errors import (
     RunFolderBusyError,
     RunFolderDamagedError,
     StorageError,
+    SynthesisError,
     TooManyFailuresError,
 )
 from polyp_aug.generation.estimate import estimate_run
@@ -33,6 +36,7 @@ from polyp_aug.generation.preview import preview_sheet
 from polyp_aug.generation.run_folder import RunFolder
 from polyp_aug.images import read_image, write_png
 from polyp_aug.mucosa import find_mucosa
+from polyp_aug.references import ReferenceBank, ReferencePolyp
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +264,162 @@ def test_no_space_left_is_a_storage_error(tmp_path: Path) -> None:
         RunFolder(tmp_path, {}).append([{"sample": 0, "status": "skipped"}])
 
 
+def test_a_stranger_s_pictures_are_never_replaced(phantoms: Phantoms, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "000000.png").write_bytes(b"mine")
+    with pytest.raises(ConfigurationError, match=r"not a run folder \(it holds images\)"):
+        generate(config(phantoms), tmp_path)
+    assert (tmp_path / "images" / "000000.png").read_bytes() == b"mine"
+
+
+def test_a_run_inside_of_its_backgrounds_is_refused(phantoms: Phantoms, tmp_path: Path) -> None:
+    folder = shutil.copytree(phantoms.backgrounds, tmp_path / "images")
+    with pytest.raises(ConfigurationError, match="would become its own input"):
+        generate(config(Phantoms(folder, phantoms.references)), folder / "run")
+
+
+def test_a_lost_picture_that_can_not_be_made_again_is_named(phantoms: Phantoms, tmp_path: Path) -> None:
+    inputs = Phantoms(shutil.copytree(phantoms.backgrounds, tmp_path / "normal"), phantoms.references)
+    generate(config(inputs), tmp_path / "out")
+    (tmp_path / "out" / "images" / "000000.png").unlink()
+    background = inputs.backgrounds / records(tmp_path / "out")[0]["background"]["file"]
+    background.write_bytes(bytes(background.stat().st_size))
+    with pytest.raises(RunFolderDamagedError, match="picture of sample 0 was lost, and the inputs give another now"):
+        generate(config(inputs), tmp_path / "out")
+
+
+def test_pictures_left_by_a_kill_do_not_outlive_a_limit(run: Path, phantoms: Phantoms, tmp_path: Path) -> None:
+    limit = RunLimits(bytes=sum(sum(record["bytes"].values()) for record in records(run)[:3]))
+    generate(config(phantoms), tmp_path / "limited", limits=limit)
+    shutil.copytree(tmp_path / "limited", tmp_path / "killed")
+    shutil.copy(run / "images" / "000003.png", tmp_path / "killed" / "images")
+    shutil.copy(run / "before" / "000003.png", tmp_path / "killed" / "before")
+    generate(config(phantoms), tmp_path / "killed", limits=limit)
+    assert digests(tmp_path / "killed") == digests(tmp_path / "limited")
+
+
+@pytest.mark.parametrize("field", ["objects", "bytes", "background", "unreadable"])
+def test_a_record_without_a_field_is_named(field: str, run: Path, phantoms: Phantoms, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "out")
+    rows = records(run)
+    del rows[1][field]
+    (tmp_path / "out" / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(RunFolderDamagedError, match=f"line 2 is damaged .no field '{field}'"):
+        generate(config(phantoms), tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(run: Path, phantoms: Phantoms, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    shutil.copy(run / "run.json", tmp_path / "out")
+    (tmp_path / "out" / "images").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"images: can't be written \(File exists\)"):
+        generate(config(phantoms), tmp_path / "out")
+
+
+def test_other_pictures_of_the_references_are_other_inputs(phantoms: Phantoms, tmp_path: Path) -> None:
+    inputs = Phantoms(phantoms.backgrounds, shutil.copytree(phantoms.references, tmp_path / "polyp"))
+    generate(config(inputs), tmp_path / "out", limits=RunLimits(bytes=200_000))
+    for path in (inputs.references / "images").iterdir():
+        write_png(path, 255 - read_image(path))
+    with pytest.raises(RunConfigurationChanged, match="references_sha256"):
+        generate(config(inputs), tmp_path / "out")
+
+
+def test_an_input_that_was_renamed_is_the_same_input(run: Path, phantoms: Phantoms, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "out")
+    inputs = Phantoms(shutil.copytree(phantoms.backgrounds, tmp_path / "other name"), phantoms.references)
+    assert generate(config(inputs), tmp_path / "out").made == 5
+    assert digests(tmp_path / "out") == digests(run)
+
+
+def test_links_out_of_the_backgrounds_are_left_out_and_named(phantoms: Phantoms, tmp_path: Path) -> None:
+    folder = shutil.copytree(phantoms.backgrounds, tmp_path / "images")
+    (folder / "secret.png").symlink_to(next((phantoms.references / "images").iterdir()))
+    (folder / "inside.png").symlink_to(folder / "phantom_000002.png")
+    generate(config(Phantoms(folder, phantoms.references), per_image=1), tmp_path / "out")
+    names = {record["key"]["sample"] for record in records(tmp_path / "out") if record["status"] == "made"}
+    assert "inside.png" in names
+    assert "secret.png" not in names
+    assert "secret.png" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 700)])
+def test_a_strange_size_never_stops_a_run(size: tuple[int, int], phantoms: Phantoms, tmp_path: Path) -> None:
+    folder = shutil.copytree(phantoms.backgrounds, tmp_path / "images")
+    write_png(folder / "strange.png", np.full((*size, 3), (180, 90, 70), np.uint8))
+    generate(config(Phantoms(folder, phantoms.references), per_image=1), tmp_path / "out")
+    rows = [record for record in records(tmp_path / "out") if record["status"] == "skipped"]
+    assert ["strange.png: no place for a polyp"] in [row["reasons"] for row in rows]
+
+
+def test_a_run_that_makes_nothing_is_an_error(phantoms: Phantoms, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "black.png", np.zeros((200, 200, 3), np.uint8))
+    with pytest.raises(TooManyFailuresError, match="2 of 2 samples failed"):
+        generate(config(Phantoms(tmp_path / "images", phantoms.references), count=2), tmp_path / "out")
+
+
+def test_no_failure_can_be_demanded(phantoms: Phantoms, tmp_path: Path) -> None:
+    inputs = spoiled(phantoms, tmp_path / "images", 1)
+    with pytest.raises(TooManyFailuresError, match="more than the 0 allowed"):
+        generate(config(inputs, count=6), tmp_path / "out", limits=RunLimits(failures=0.0))
+
+
+def test_no_background_is_tried_twice_for_a_sample(phantoms: Phantoms) -> None:
+    deck = prepare_run(config(phantoms, count=30, attempts=6)).deck
+    for position in range(30):
+        choices = deck[position].choices
+        assert len(choices) == len(set(choices)) == 6
+
+
+def test_references_without_pictures_are_named_at_once(phantoms: Phantoms, tmp_path: Path) -> None:
+    shutil.copy(phantoms.references / "annotations.json", tmp_path)
+    with pytest.raises(ConfigurationError, match=r"phantom_\d+\.png: no such picture, nor any other of"):
+        generate(config(Phantoms(phantoms.backgrounds, tmp_path)), tmp_path / "out")
+
+
+def test_licences_are_told_apart_by_their_address(phantoms: Phantoms, tmp_path: Path) -> None:
+    document = json.loads((phantoms.references / "annotations.json").read_text("utf-8"))
+    document["licenses"] = [{"id": 4, "name": "CC BY", "url": "v3"}, {"id": 7, "name": "CC BY", "url": "v4"}]
+    for image in document["images"]:
+        image["license"] = 7
+    del document["images"][0]["license"]
+    folder = shutil.copytree(phantoms.references, tmp_path / "polyp")
+    (folder / "annotations.json").write_text(json.dumps(document))
+    generate(config(Phantoms(folder, folder), per_image=1, polyps_per_image=(1, 1)), tmp_path / "out")
+    dataset = read_coco(tmp_path / "out")
+    urls = {licence.id: licence.url for licence in dataset.licenses}
+    by_file = {image.extra["background"]: image.license for image in dataset.images}
+    unlicensed = document["images"][0]["file_name"]
+    assert by_file.pop(unlicensed, None) is None
+    assert {urls[number] for number in by_file.values() if number is not None} == {"v4"}
+
+
+def test_memory_does_not_grow_with_failing_references(phantoms: Phantoms) -> None:
+    """An error that is cached and raised again and again would keep everything that it has passed."""
+    prepared = prepare_run(config(phantoms, count=400))
+    polyps = prepared.references.polyps
+    broken = [polyp for polyp in polyps if fails(prepared.references, polyp)]
+    assert broken
+    tracemalloc.start()
+    try:
+        prepared.maker.make([prepared.deck[position] for position in range(10)])
+        before = tracemalloc.get_traced_memory()[0]
+        for first in range(10, 110, 10):
+            prepared.maker.make([prepared.deck[position] for position in range(first, first + 10)])
+        assert tracemalloc.get_traced_memory()[0] - before < 3_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def fails(references: ReferenceBank, polyp: ReferencePolyp) -> bool:
+    try:
+        references.cut_out(polyp)
+    except SynthesisError:
+        return True
+    return False
+
+
 def spoiled(phantoms: Phantoms, folder: Path, bad: int) -> Phantoms:
     shutil.copytree(phantoms.backgrounds, folder)
     paths = sorted(folder.iterdir())
@@ -353,6 +513,8 @@ def test_unusual_pictures_are_used_as_they_are(phantoms: Phantoms, tmp_path: Pat
         ({"synthesizer": "gan"}, r"'synthesizer' must be one of copy_paste, transplant \(got 'gan'\)"),
         ({"proposer": "oracle"}, "'proposer' must be one of random, reference"),
         ({"polyps_per_image": (2, 1)}, "polyps_per_image"),
+        ({"size_range": (0.9, 0.1)}, "size_range"),
+        ({"size_range": (0.1, 0.2), "proposer": "reference"}, "'size_range' is for the proposer random"),
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, Any], message: str, phantoms: Phantoms) -> None:
@@ -393,3 +555,13 @@ def test_a_preview_shows_before_and_after(phantoms: Phantoms) -> None:
     assert 0.003 < share < 0.4
     outlined = preview_sheet(prepare_run(config(phantoms)), 3, outlines=True)
     assert (outlined != sheet).any()
+
+
+def test_a_preview_outlines_new_polyps_only(phantoms: Phantoms, tmp_path: Path) -> None:
+    document = json.loads((phantoms.references / "annotations.json").read_text("utf-8"))
+    for annotation in document["annotations"]:
+        annotation["segmentation"] = []
+    folder = shutil.copytree(phantoms.references, tmp_path / "boxes")
+    (folder / "annotations.json").write_text(json.dumps(document))
+    inputs = config(Phantoms(folder, phantoms.references))
+    assert preview_sheet(prepare_run(inputs), 2, outlines=True).shape[1] == 1608

@@ -51,15 +51,17 @@ def test_shards_share_out_the_samples(whole: Path, shards: list[Path]) -> None:
     assert [by_sample[number] for number in range(7)] == records(whole)
 
 
-def test_an_interrupted_merge_goes_on(whole: Path, shards: list[Path], tmp_path: Path) -> None:
-    merge_runs(shards, tmp_path / "out")
+@pytest.mark.parametrize("images", ["copy", "hardlink"])
+def test_an_interrupted_merge_goes_on(images: Any, whole: Path, shards: list[Path], tmp_path: Path) -> None:
+    merge_runs(shards, tmp_path / "out", images=images)
     manifest = tmp_path / "out" / "manifest.jsonl"
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(b"".join(lines[:3]) + lines[3][:20])
     for name in ("annotations.json", "index.html", "images/000003.png"):
         (tmp_path / "out" / name).unlink()
-    (tmp_path / "out" / "images" / ".000004.png.tmp").write_bytes(b"half")
-    merge_runs(shards, tmp_path / "out")
+    (tmp_path / "out" / "images" / ".000006.png.tmp").write_bytes(b"half")
+    merge_runs(shards, tmp_path / "out", images=images)
+    assert not list((tmp_path / "out").rglob("*.tmp"))
     assert digests(tmp_path / "out") == digests(whole)
 
 

@@ -46,7 +46,7 @@ def test_places_lie_on_mucosa_and_apart(proposer: Proposer, phantoms: Phantoms) 
         mucosa = find_mucosa(image)
         placements = proposer.propose(image, 3, Key(1, f"frame {number}"), occupied)
         found += len(placements)
-        taken = list(occupied)
+        taken = [with_margin(box) for box in occupied]
         for placement in placements:
             x, y, w, h = placement.region.box
             assert x >= 0
@@ -54,9 +54,10 @@ def test_places_lie_on_mucosa_and_apart(proposer: Proposer, phantoms: Phantoms) 
             assert x + w <= image.shape[1]
             assert y + h <= image.shape[0]
             assert mucosa.covers(placement.region.box) >= LEAST_SHARE
-            assert not any(boxes_meet(placement.region.box, other) for other in taken)
+            left, top, wide, high = with_margin((x + 2, y + 2, w - 4, h - 4))
+            assert not any(boxes_meet((left, top, wide, high), other) for other in taken)
             assert placement.proposer == proposer.name
-            taken.append(placement.region.box)
+            taken.append(with_margin(placement.region.box))
         scores = [placement.score for placement in placements]
         assert proposer.name == "random" or scores == sorted(scores, reverse=True)
     assert found >= 6
@@ -97,6 +98,15 @@ def test_the_size_range_holds(phantoms: Phantoms) -> None:
     for image in frames(phantoms):
         for placement in proposer.propose(image, 3, Key(5, "a")):
             assert 0.09 * 216 <= placement.region.equivalent_diameter <= 0.21 * 216
+
+
+@pytest.mark.parametrize("size_range", [(0.01, 0.05), (0.05, 0.2), (0.3, 0.7), (0.92, 0.98)])
+def test_sizes_are_drawn_from_the_whole_range(size_range: tuple[float, float]) -> None:
+    generator = np.random.default_rng(0)
+    drawn = [EMBEDDED.draw_diameter(generator, *size_range) for _ in range(600)]
+    low, high = size_range
+    assert low <= min(drawn) < low + 0.1 * (high - low)
+    assert high - 0.1 * (high - low) < max(drawn) <= high
 
 
 @pytest.mark.parametrize("size_range", [(0.0, 0.2), (0.3, 0.2), (0.1, 1.0), (float("nan"), 0.5)])

@@ -34,6 +34,3 @@ def main() -> None:
     except PolypAugError as error:
         errors.print(f"Error: {error}", style="red", markup=False, highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
-        sys.exit(130)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from polyp_aug.cli.output import (
     errors,
@@ -17,6 +16,7 @@ from polyp_aug.cli.output import (
     parse_shares,
     parse_size,
     print_table,
+    progress_bar,
     size_text,
 )
 from polyp_aug.errors import ConfigurationError
@@ -42,7 +42,10 @@ SynthesizerName = Annotated[str, typer.Option(help=f"What paints: {', '.join(syn
 ProposerName = Annotated[str, typer.Option(help=f"What chooses the place: {', '.join(proposer_names())}.")]
 Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
 SizeRange = Annotated[
-    str, typer.Option(help="Diameters of drawn polyps, as shares of the frame's shorter side (proposer random).")
+    str | None,
+    typer.Option(
+        help="Diameters of polyps as shares of the frame's shorter side, 0.08-0.45 by default (proposer random)."
+    ),
 ]
 Feather = Annotated[float, typer.Option(help="Width of the soft edge as a share of the polyp's diameter.")]
 BackgroundsImages = Annotated[
@@ -63,9 +66,10 @@ def generate(
     proposer: ProposerName = "random",
     seed: Seed = 0,
     shard: Annotated[str, typer.Option(help="i/n: make every n-th sample, from the i-th on.")] = "1/1",
-    size_range: SizeRange = "0.08-0.45",
+    size_range: SizeRange = None,
     feather: Feather = 0.06,
     batch_size: Annotated[int, typer.Option(help="Samples that are rendered together.")] = 8,
+    attempts: Annotated[int, typer.Option(help="Backgrounds to try for a sample of --count before it is skipped.")] = 6,
     limit_bytes: Annotated[str | None, typer.Option(help="Stop before the pictures take more, e.g. 20G.")] = None,
     max_failures: Annotated[float, typer.Option(help="Largest share of samples that may fail.")] = 0.1,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run; --no-resume refuses to.")] = True,
@@ -85,9 +89,10 @@ def generate(
         proposer=proposer,
         seed=seed,
         shard=parse_shard(shard),
-        size_range=parse_shares(size_range),
+        size_range=parse_shares(size_range) if size_range else None,
         feather=feather,
         batch_size=batch_size,
+        attempts=attempts,
         backgrounds_images=backgrounds_images,
         references_images=references_images,
         fix=fix,
@@ -110,7 +115,7 @@ def preview(
     synthesizer: SynthesizerName = "transplant",
     proposer: ProposerName = "random",
     seed: Seed = 0,
-    size_range: SizeRange = "0.08-0.45",
+    size_range: SizeRange = None,
     feather: Feather = 0.06,
     outlines: Annotated[bool, typer.Option("--outlines", help="Draw the outline of every new polyp.")] = False,
     backgrounds_images: BackgroundsImages = None,
@@ -126,7 +131,7 @@ def preview(
         synthesizer=synthesizer,
         proposer=proposer,
         seed=seed,
-        size_range=parse_shares(size_range),
+        size_range=parse_shares(size_range) if size_range else None,
         feather=feather,
         backgrounds_images=backgrounds_images,
         references_images=references_images,
@@ -138,25 +143,12 @@ def preview(
 
 def run_with_progress(config: GenerateConfig, out: Path, limits: RunLimits | None = None) -> RunProgress:
     """Make a run and show a progress bar with rate and remaining time on standard error."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("remaining"),
-        TimeRemainingColumn(),
-        console=errors,
-    )
-    with bar:
-        task = bar.add_task("samples", total=None, rate="")
-
-        def show(progress: RunProgress) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed:.1f}/s" if speed else ""
-            bar.update(task, total=progress.total, completed=progress.done, rate=rate)
-
-        return generate_run(config, out, limits=limits, observer=show)
+    with progress_bar("samples") as show:
+        try:
+            return generate_run(config, out, limits=limits, observer=lambda found: show(found.done, found.total))
+        except KeyboardInterrupt:
+            errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
+            raise typer.Exit(130) from None
 
 
 def print_result(progress: RunProgress, out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from polyp_aug.cli.output import output
+from polyp_aug.cli.output import output, progress_bar
 from polyp_aug.coco import MergeInput, merge_coco, read_coco, split_by_group, write_coco
 from polyp_aug.coco.read import annotations_file
 from polyp_aug.datasets import LAYOUTS, prepare_dataset
@@ -63,7 +63,8 @@ def merge(
     if not as_coco and all(is_run_folder(path) for path in inputs):
         if images is Pictures.NONE:
             raise ConfigurationError("'--images none' does not fit shards: a run folder holds its pictures")
-        merge_runs(inputs, out, images="hardlink" if images is Pictures.HARDLINK else "copy")
+        with progress_bar("samples") as show:
+            merge_runs(inputs, out, images="hardlink" if images is Pictures.HARDLINK else "copy", observer=show)
         written = out / "annotations.json"
     else:
         written = merge_coco([MergeInput(path) for path in inputs], out, images=images.value)

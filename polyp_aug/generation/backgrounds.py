@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from polyp_aug.coco import CocoCategory, CocoDataset, CocoLicense, read_coco, resolve_image
-from polyp_aug.coco.masks import decode_segmentation
 from polyp_aug.errors import ConfigurationError, ImageError
 from polyp_aug.generation.config import GenerateConfig
-from polyp_aug.geometry import Region
 from polyp_aug.images import list_images, read_image
 from polyp_aug.keys import Key
+from polyp_aug.references import image_source
 from polyp_aug.scene import Scene, SceneObject, Source
 
 
@@ -48,9 +47,8 @@ class Background:
         if self.size is not None and self.size != (width, height):
             stated = "×".join(str(side) for side in self.size)
             raise ImageError(f"{self.path}: {width}×{height} pixels, its record says {stated}")
-        return Scene(
-            self.source.file, image, tuple(_scene_object(item, width, height) for item in self.objects), self.source
-        )
+        objects = tuple(SceneObject(item["bbox"], item["category"]) for item in self.objects)
+        return Scene(self.source.file, image, objects, self.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +61,7 @@ class Backgrounds:
         categories: of the COCO file, if there is one.
         licenses: of the COCO file, if there is one.
         digest: SHA-256 over names, sizes and annotations.
+        left_out: names of links that lead out of the folder; they are not followed.
     """
 
     name: str
@@ -70,6 +69,7 @@ class Backgrounds:
     categories: tuple[CocoCategory, ...]
     licenses: tuple[CocoLicense, ...]
     digest: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,52 +132,56 @@ class SampleDeck:
         index, number = self._config.shard
         return max(0, (self.total - index) // number + 1)
 
+    def number(self, position: int) -> int:
+        """The number, over all shards, of the sample at a position; past the end, of the one that would follow."""
+        index, shards = self._config.shard
+        return position * shards + index - 1
+
     def __getitem__(self, position: int) -> Sample:
         """The sample at a position of this shard."""
         if not 0 <= position < len(self):
             raise IndexError(position)
-        index, shards = self._config.shard
-        number = position * shards + index - 1
+        number = self.number(position)
         if self._config.per_image is not None:
             return Sample(number, (number // self._config.per_image,))
         cycle, place = divmod(number, self._frames)
-        others = (
-            int(Key(self._config.seed, "other background", number, draw).generator("index").integers(self._frames))
-            for draw in range(1, self._config.attempts)
+        first = int(self._order(cycle)[place])
+        spare = min(self._config.attempts, self._frames) - 1
+        drawn = (
+            Key(self._config.seed, "other backgrounds", number)
+            .generator("index")
+            .choice(self._frames - 1, spare, replace=False)
+            if spare
+            else ()
         )
-        return Sample(number, (int(self._order(cycle)[place]), *others))
+        # Counted without the first, so that no background is tried twice.
+        return Sample(number, (first, *(int(other) + (int(other) >= first) for other in drawn)))
 
     def _shuffled(self, cycle: int) -> npt.NDArray[np.int64]:
         return Key(self._config.seed, "backgrounds", cycle).generator("order").permutation(self._frames)
 
 
-def _scene_object(item: dict[str, Any], width: int, height: int) -> SceneObject:
-    x, y, w, h = item["bbox"]
-    region = None
-    if item["segmentation"]:
-        region = Region.from_mask(decode_segmentation(item["segmentation"], width, height))
-    return SceneObject((x, y, w, h), item["category"], region)
-
-
 def _from_folder(root: Path) -> Backgrounds:
     digest = hashlib.sha256()
-    frames = []
+    frames, left_out = [], []
     for path in list_images(root):
         name = path.relative_to(root).as_posix()
+        if not path.resolve().is_relative_to(root.resolve()):
+            left_out.append(name)
+            continue
         digest.update(f"{name}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
         frames.append(Background(path, Source(file=name)))
-    return Backgrounds(_name(root), tuple(frames), (), (), digest.hexdigest())
+    return Backgrounds(_name(root), tuple(frames), (), (), digest.hexdigest(), tuple(left_out))
 
 
 def _from_coco(path: Path, dataset: CocoDataset) -> Backgrounds:
     categories = {category.id: category.name for category in dataset.categories}
-    licences = {licence.id: licence.name for licence in dataset.licenses}
+    licences = {licence.id: licence for licence in dataset.licenses}
     annotations = dataset.by_image()
     frames = []
     digest = hashlib.sha256()
     for image in sorted(dataset.images, key=lambda image: image.file_name):
-        fields = {name: str(image.extra.get(name) or "") for name in ("dataset", "split", "group")}
-        source = Source(file=image.file_name, licence=licences.get(image.license or 0, ""), **fields)
+        source = image_source(image, licences)
         objects = tuple(
             {
                 "category": categories[item.category_id],
@@ -191,7 +195,10 @@ def _from_coco(path: Path, dataset: CocoDataset) -> Backgrounds:
         )
         picture = resolve_image(dataset.image_root, image.file_name)
         frames.append(Background(picture, source, (image.width, image.height), objects))
-        digest.update(f"{source}\0{image.width}\0{image.height}\0{objects}\n".encode("utf-8", "surrogateescape"))
+        size = picture.stat().st_size if picture.is_file() else None
+        digest.update(
+            f"{size}\0{source}\0{image.width}\0{image.height}\0{objects}\n".encode("utf-8", "surrogateescape")
+        )
     return Backgrounds(
         _name(path if path.is_dir() else path.parent),
         tuple(frames),

@@ -8,6 +8,7 @@ from typing import Any
 
 from polyp_aug.augmenter import AugmenterSettings
 from polyp_aug.errors import ConfigurationError
+from polyp_aug.proposers.random import RandomProposer, check_size_range
 from polyp_aug.proposers.registry import proposer_names
 from polyp_aug.synthesizers.registry import synthesizer_names
 
@@ -26,7 +27,8 @@ class GenerateConfig:
         proposer: name of the proposer.
         seed: the only source of randomness.
         shard: (i, n): this run makes every n-th sample, from the i-th on; i counts from 1.
-        size_range: smallest and largest equivalent diameter of a drawn polyp, as a share of the frame's shorter side.
+        size_range: smallest and largest equivalent diameter of a polyp, as a share of the frame's shorter side, for the
+            proposer `random`; None takes its default.
         feather: width of the soft edge as a share of the polyp's equivalent diameter.
         batch_size: samples that are rendered together.
         attempts: backgrounds that are tried for one sample of `count` before it is skipped.
@@ -47,10 +49,10 @@ class GenerateConfig:
     proposer: str = "random"
     seed: int = 0
     shard: tuple[int, int] = (1, 1)
-    size_range: tuple[float, float] = (0.08, 0.45)
+    size_range: tuple[float, float] | None = None
     feather: float = 0.06
     batch_size: int = 8
-    attempts: int = 4
+    attempts: int = 6
     backgrounds_images: Path | None = None
     references_images: Path | None = None
     fix: bool = False
@@ -73,6 +75,10 @@ class GenerateConfig:
         if self.proposer not in proposer_names():
             known = ", ".join(proposer_names())
             raise ConfigurationError(f"'proposer' must be one of {known} (got {self.proposer!r})")
+        if self.size_range is not None:
+            if self.proposer != RandomProposer.name:
+                raise ConfigurationError(f"'size_range' is for the proposer random (got {self.proposer!r} with it)")
+            check_size_range(self.size_range)
         self.augmenter_settings()
 
     def augmenter_settings(self) -> AugmenterSettings:
@@ -96,9 +102,8 @@ class GenerateConfig:
             "polyps_per_image": f"{self.polyps_per_image[0]}-{self.polyps_per_image[1]}",
             "synthesizer": self.synthesizer,
             "proposer": self.proposer,
-            "size_range": list(self.size_range),
+            **({"size_range": list(self.size_range)} if self.size_range else {}),
             "feather": self.feather,
-            "batch_size": self.batch_size,
             "attempts": self.attempts,
             "shard": f"{self.shard[0]}/{self.shard[1]}",
         }

@@ -40,7 +40,7 @@ def write_annotations(folder: Path, run: Mapping[str, Any]) -> None:
     categories = [CocoCategory(row["id"], row["name"], row["supercategory"]) for row in run["categories"]]
     licenses = [CocoLicense(row["id"], row["name"], row["url"]) for row in run["licenses"]]
     category_ids = {category.name: category.id for category in categories}
-    license_ids = {licence.name: licence.id for licence in reversed(licenses)}
+    license_ids = {(licence.name, licence.url): licence.id for licence in licenses}
     info = {"description": _title(run), "version": run["versions"]["polyp_aug"], "config": run["config"]}
     with CocoWriter(folder / ANNOTATIONS_NAME, categories, licenses, info) as writer:
         for image_id, record in enumerate(_made(folder), start=1):
@@ -63,7 +63,7 @@ def _made(folder: Path) -> Iterator[dict[str, Any]]:
     return (record for record in read_records(folder) if record["status"] == "made")
 
 
-def _image(image_id: int, record: Mapping[str, Any], license_ids: Mapping[str, int]) -> CocoImage:
+def _image(image_id: int, record: Mapping[str, Any], license_ids: Mapping[tuple[str, str], int]) -> CocoImage:
     background = record["background"]
     extra = {name: background[name] for name in ("dataset", "split", "group") if name in background}
     return CocoImage(
@@ -71,7 +71,7 @@ def _image(image_id: int, record: Mapping[str, Any], license_ids: Mapping[str, i
         file_name=record["file_name"],
         width=record["width"],
         height=record["height"],
-        license=license_ids.get(background.get("licence", "")),
+        license=license_ids.get((background.get("licence", ""), background.get("licence_url", ""))),
         extra=extra | {"background": background["file"], "sample": record["sample"]},
     )
 

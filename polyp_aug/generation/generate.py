@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class RunLimits:
     Attributes:
         bytes: stop before the pictures take more.
         failures: largest share of samples that may be skipped or lose a background that can't be read; the first
-            `FREE_FAILURES` are free.
+            `FREE_FAILURES` are free, unless it is 0. A run in which every sample fails is always an error.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -127,6 +128,8 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
     backgrounds = read_backgrounds(config)
     reference_set = read_coco(config.references, image_root=config.references_images, fix=config.fix)
     references = ReferenceBank(reference_set)
+    if not any(polyp.path.is_file() for polyp in references.polyps):
+        raise ConfigurationError(f"{references.polyps[0].path}: no such picture, nor any other of {config.references}")
     augmenter = Augmenter(
         load_proposer(config.proposer, references=references, size_range=config.size_range),
         load_synthesizer(config.synthesizer, references=references),
@@ -140,6 +143,7 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
         "inputs": {
             "backgrounds": backgrounds.name,
             "background_pictures": len(backgrounds.frames),
+            **({"backgrounds_left_out": list(backgrounds.left_out)} if backgrounds.left_out else {}),
             "backgrounds_sha256": backgrounds.digest,
             "references": folder.resolve().name,
             "reference_polyps": len(references),
@@ -166,7 +170,8 @@ def generate(
 ) -> RunProgress:
     """Make a data set, or go on with one that was begun.
 
-    The folder's bytes depend on settings, inputs and versions alone, however often the run was killed and started
+    The folder's bytes depend on settings, inputs, versions and the kind of processor alone (OpenCV rounds differently
+    with other vector instructions; plans don't depend on it), however often the run was killed and started
     again.
 
     Args:
@@ -183,14 +188,16 @@ def generate(
     """
     limits = limits or RunLimits()
     prepared = prepare_run(config)
+    _refuse_nesting(config.backgrounds, out)
+    # Intel's own kernels give other pixels on other processors.
+    cv2.ipp.setUseIPP(False)
     with RunFolder(out, prepared.run) as folder, ThreadPoolExecutor(ENCODER_THREADS) as encoders:
         writer = _Writer(folder, prepared, limits, encoders)
         writer.resume()
         _report(observer, writer.progress)
         waiting: list[_Encoded] = []
-        for first in range(
-            writer.progress.done - writer.progress.done % config.batch_size, len(prepared.deck), config.batch_size
-        ):
+        done, total, size = writer.progress.done, writer.progress.total, config.batch_size
+        for first in range(done - done % size, total if done < total else 0, size):
             encoded = writer.encode(writer.make(first))
             # The batch before is written while this one is being encoded.
             if not writer.write(waiting):
@@ -200,6 +207,8 @@ def generate(
         else:
             writer.write(waiting)
         _report(observer, writer.progress)
+        if writer.progress.limited:
+            folder.remove_pictures_from(prepared.deck.number(writer.progress.done))
         finish_run(out)
     return writer.progress
 
@@ -262,36 +271,56 @@ class _Writer:
 
     def resume(self) -> None:
         """Count what earlier processes did, and make again the pictures that were lost since."""
-        lost = []
+        lost: dict[int, dict[str, Any]] = {}
         for position, record in enumerate(self._folder.completed()):
-            if position >= len(self._prepared.deck) or self._prepared.deck[position].number != record["sample"]:
+            if position >= len(self._prepared.deck) or self._prepared.deck.number(position) != record["sample"]:
                 raise RunFolderDamagedError(
                     f"{self._folder.path}: record {position + 1} of the manifest is of another run"
                 )
             self.progress.count(record)
             if not _intact(self._folder.path, record):
-                lost.append(position)
+                lost[position] = record
         size = self._prepared.config.batch_size
         for first in sorted({position - position % size for position in lost}):
             for position, encoded in enumerate(self.encode(self.make(first)), start=first):
                 if position in lost:
-                    files = {name: future.result() for name, future in encoded.files.items()}
-                    _write_pictures(self._folder.path, encoded.outcome, files)
+                    self._make_again(encoded, lost[position])
         self._refuse_failures()
 
+    def _make_again(self, encoded: _Encoded, record: dict[str, Any]) -> None:
+        """Write the pictures of a sample that were lost.
+
+        Raises:
+            RunFolderDamagedError: what is made now is not what was made then.
+        """
+        files = {name: future.result() for name, future in encoded.files.items()}
+        sizes = {"bytes": {name: len(data) for name, data in files.items()}} if files else {}
+        if json.loads(json.dumps(encoded.outcome.record | sizes)) != record:
+            raise RunFolderDamagedError(
+                f"{self._folder.path}: a picture of sample {record['sample']} was lost, and the inputs give another now"
+            )
+        _write_pictures(self._folder.path, encoded.outcome, files)
+
     def _next_number(self) -> int:
-        done = self.progress.done
-        return self._prepared.deck[done].number if done < self.progress.total else self._prepared.deck.total
+        return self._prepared.deck.number(self.progress.done)
 
     def _refuse_failures(self) -> None:
-        allowed = max(FREE_FAILURES, int(self._limits.failures * self.progress.total))
-        if self.progress.failures > allowed:
+        allowed = max(FREE_FAILURES, int(self._limits.failures * self.progress.total)) if self._limits.failures else 0
+        nothing = self.progress.made == 0 and self.progress.done == self.progress.total > 0
+        if self.progress.failures > allowed or nothing:
             reasons = "; ".join(_first_problems(self._folder.completed()))
             raise TooManyFailuresError(
                 f"{self._folder.path}: {self.progress.failures} of {self.progress.done} samples failed or lost a "
                 f"background, more than the {allowed} allowed of {self.progress.total} ({reasons}); what was made is "
                 "kept"
             )
+
+
+def _refuse_nesting(backgrounds: Path, out: Path) -> None:
+    if backgrounds.is_dir() and out.resolve().is_relative_to(backgrounds.resolve()):
+        raise ConfigurationError(
+            f"{out}: lies in the backgrounds' folder {backgrounds}, and would become its own input"
+        )
 
 
 def _write_pictures(path: Path, outcome: Outcome, files: dict[str, bytes]) -> dict[str, Any]:

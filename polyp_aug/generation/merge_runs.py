@@ -99,6 +99,8 @@ def _bring_pictures(shard: Path, out: Path, record: dict[str, Any], images: Lite
             else:
                 shutil.copyfile(source, temporary)
             os.replace(temporary, target)
+            # Where both are links to one file already, replacing does nothing.
+            temporary.unlink(missing_ok=True)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StorageError(error.errno, f"{target}: can't be written ({error.strerror or error})") from error

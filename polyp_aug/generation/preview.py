@@ -55,6 +55,8 @@ def _pair(outcome: Outcome, outlines: bool) -> ImageArray:
     if outlines:
         height, width = after.shape[:2]
         for item in outcome.record["objects"]:
+            if item["origin"] != "synthetic":
+                continue
             mask = decode_segmentation(item["segmentation"], width, height).view(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(after, contours, -1, _OUTLINE, 2, cv2.LINE_AA)

@@ -42,6 +42,24 @@ PICTURE_FOLDERS = ("images", "before")
 #: Settings that only name things for people: inputs are compared by their digests.
 NAMES = ("inputs.backgrounds", "inputs.references")
 
+#: What a record holds, by status.
+_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "made": {
+        "file_name": str,
+        "width": int,
+        "height": int,
+        "background": dict,
+        "key": dict,
+        "before": dict,
+        "objects": list,
+        "rejections": list,
+        "problems": list,
+        "unreadable": list,
+        "bytes": dict,
+    },
+    "skipped": {"reasons": list, "unreadable": list},
+}
+
 
 class RunFolder:
     """A run folder that one process writes to; a context manager that holds its lock.
@@ -74,6 +92,13 @@ class RunFolder:
             raise StorageError(error.errno, f"{self.path}: can't be written ({error.strerror or error})") from error
         try:
             self._settle()
+        except OSError as error:
+            self._lock.release()
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(
+                error.errno, f"{error.filename}: can't be written ({error.strerror or error})"
+            ) from error
         except BaseException:
             self._lock.release()
             raise
@@ -87,10 +112,14 @@ class RunFolder:
     def _refuse_foreign(self) -> None:
         if (self.path / RUN_NAME).exists():
             return
+        # run.json is written before any picture.
+        empty = {
+            name for name in PICTURE_FOLDERS if (self.path / name).is_dir() and not any((self.path / name).iterdir())
+        }
         foreign = sorted(
             entry.name
             for entry in self.path.iterdir()
-            if entry.name not in (LOCK_NAME, *PICTURE_FOLDERS) and not entry.name.endswith(".tmp")
+            if entry.name not in (LOCK_NAME, *empty) and not entry.name.startswith(f".{RUN_NAME}.")
         )
         if foreign:
             raise ConfigurationError(f"{self.path}: not empty and not a run folder (it holds {', '.join(foreign[:3])})")
@@ -124,6 +153,13 @@ class RunFolder:
                     return
                 end += len(line)
                 yield _record(line, file, number)
+
+    def remove_pictures_from(self, number: int) -> None:
+        """Remove the pictures of samples from `number` on, which have no record: a run that was killed left them."""
+        for name in PICTURE_FOLDERS:
+            for path in (self.path / name).glob("*.png"):
+                if path.stem.isdigit() and int(path.stem) >= number:
+                    path.unlink()
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Add the records of samples whose pictures are on disk.
@@ -221,8 +257,13 @@ def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
 def _record(line: bytes, file: Path, number: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
-        if not isinstance(record["sample"], int) or record["status"] not in ("made", "skipped"):
+        if not isinstance(record["sample"], int) or record["status"] not in _FIELDS:
             raise ValueError("not a sample's record")
-    except (ValueError, KeyError, TypeError) as error:
+        for name, kind in _FIELDS[record["status"]].items():
+            if not isinstance(record[name], kind):
+                raise ValueError(f"{name!r} is {record[name]!r}")
+    except (ValueError, TypeError) as error:
         raise RunFolderDamagedError(f"{file}: line {number} is damaged ({error})") from error
+    except KeyError as error:
+        raise RunFolderDamagedError(f"{file}: line {number} is damaged (no field {error})") from error
     return dict(record)

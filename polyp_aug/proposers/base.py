@@ -35,7 +35,8 @@ class Proposer(Protocol):
 
         Returns:
             Placements, best first. There may be fewer than `count`, or none, but never a bad one: each box lies on
-            mucosa (at least 95 % of it), and boxes meet neither each other nor `occupied`, margins included.
+            mucosa (at least 95 % of it), and boxes meet neither each other nor `occupied`, and leave `margin_of` their
+            sides free between them, give or take two pixels.
         """
 
 

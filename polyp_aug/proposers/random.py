@@ -20,6 +20,20 @@ ATTEMPTS = 6
 SHRINK = 0.8
 
 
+#: Default range of equivalent diameters, as shares of the frame's shorter side. Real polyps go on to 0.9.
+SIZE_RANGE = (0.08, 0.45)
+
+
+def check_size_range(size_range: tuple[float, float]) -> None:
+    """Refuse a range that does not rise inside of (0, 1).
+
+    Raises:
+        ConfigurationError: it doesn't.
+    """
+    if not 0.0 < size_range[0] < size_range[1] < 1.0:
+        raise ConfigurationError(f"'size_range' must rise inside of (0, 1) (got {size_range})")
+
+
 class RandomProposer:
     """Draws size and shape from real polyps' statistics and a place uniformly from where that fits.
 
@@ -34,10 +48,9 @@ class RandomProposer:
     name = "random"
 
     def __init__(
-        self, statistics: ShapeStatistics | None = None, *, size_range: tuple[float, float] = (0.08, 0.45)
+        self, statistics: ShapeStatistics | None = None, *, size_range: tuple[float, float] = SIZE_RANGE
     ) -> None:
-        if not 0.0 < size_range[0] < size_range[1] < 1.0:
-            raise ConfigurationError(f"'size_range' must rise inside of (0, 1) (got {size_range})")
+        check_size_range(size_range)
         self.statistics = statistics or ShapeStatistics.embedded()
         self.size_range = size_range
 

@@ -96,9 +96,11 @@ class ShapeStatistics:
 
     def draw_diameter(self, generator: np.random.Generator, smallest: float, largest: float) -> float:
         """An equivalent diameter as a share of the shorter side, from the distribution inside of the given range."""
-        low, high = np.interp([smallest, largest], self.diameter, _QUANTILES, left=0.02, right=0.98)
-        drawn = np.interp(generator.uniform(low, high), _QUANTILES, self.diameter)
-        return float(np.clip(drawn, smallest, largest))
+        quantiles = np.array([0.0, *_QUANTILES, 1.0])
+        # Beyond what was measured, all sizes down to nothing and up to the whole frame are taken as equally likely.
+        sizes = np.array([0.0, *self.diameter, max(1.0, self.diameter[-1] + 1e-6)])
+        low, high = np.interp([smallest, largest], sizes, quantiles)
+        return float(np.interp(generator.uniform(low, high), quantiles, sizes))
 
     def draw_outline(self, generator: np.random.Generator) -> npt.NDArray[np.float64]:
         """An outline: float64 (96, 2), x and y of the corners, of area 1, around the origin."""

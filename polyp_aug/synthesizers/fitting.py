@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,9 @@ LARGEST_SCALE = 1.25
 #: A reference is made smaller at most by this factor: less keeps nothing of its texture.
 SMALLEST_SCALE = 0.2
 
-#: How many references are tried for one job.
+#: How many references are tried for one job, and how many turns of each.
 ATTEMPTS = 8
+TURNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +53,11 @@ class Fitted:
 def paint_reference(
     job: Job, references: ReferenceBank, ring: int, render: Callable[[Fitted], ImageArray]
 ) -> Painted | Rejection:
-    """Bring a reference polyp to the place of a job, turned, flipped and scaled to fill the box of its region.
+    """Bring a reference polyp to the place of a job, turned, flipped and scaled to fit into the box of its region.
 
     A job that names a reference gets that one, upright. For another, `ATTEMPTS` are drawn from those whose size is near
-    enough, each at a random turn and flip. The one whose surroundings look most like the place comes first; the next
-    follow where it doesn't fit.
+    enough, each at the best of `TURNS` random turns, flipped or not. The one whose surroundings look most like the
+    place comes first; the next follow where it doesn't fit.
 
     Args:
         ring: pixels around the polyp to bring along.
@@ -64,15 +65,15 @@ def paint_reference(
             `SynthesisError` where the reference doesn't suit the place.
     """
     candidates, problems = [], []
-    for polyp, turn, flip in _candidates(job, references, job.key.generator("reference fit")):
+    for polyp, turns, flip in _candidates(job, references, job.key.generator("reference fit")):
         try:
-            candidates.append((polyp, references.cut_out(polyp), turn, flip))
+            candidates.append((polyp, references.cut_out(polyp), turns, flip))
         except SynthesisError as error:
             problems.append(str(error))
     look = _look(job, ring)
-    for polyp, cut, turn, flip in sorted(candidates, key=lambda row: _unlikeness(row[1].surroundings, look)):
+    for polyp, cut, turns, flip in sorted(candidates, key=lambda row: _unlikeness(row[1].surroundings, look)):
         try:
-            fitted = _fitted(job, polyp, cut, turn, flip, ring)
+            fitted = _fitted(job, polyp, cut, turns, flip, ring)
             patch = render(fitted)
         except SynthesisError as error:
             problems.append(str(error))
@@ -101,31 +102,38 @@ def _unlikeness(first: tuple[float, float, float], second: tuple[float, float, f
 
 def _candidates(
     job: Job, references: ReferenceBank, generator: np.random.Generator
-) -> list[tuple[ReferencePolyp, float, bool]]:
+) -> list[tuple[ReferencePolyp, list[float], bool]]:
+    """Polyps to try, each with the turns, in degrees, to choose from, and whether to flip it."""
     if job.reference is not None:
-        return [(references.get(job.reference), 0.0, False)]
+        return [(references.get(job.reference), [0.0], False)]
     side = math.sqrt(job.region.box[2] * job.region.box[3])
     scales = side / np.sqrt(references.sizes.prod(axis=1))
     # Near sizes first: a reference that keeps its size keeps its sharpness and its texture.
     misfit = np.abs(np.log(scales))
-    near = np.flatnonzero((scales <= LARGEST_SCALE) & (scales >= SMALLEST_SCALE) & (misfit <= math.log(2.0)))
+    near = np.flatnonzero((scales <= LARGEST_SCALE) & (misfit <= math.log(2.0)))
     if len(near) < ATTEMPTS:
         near = np.argsort(misfit, kind="stable")[: 4 * ATTEMPTS]
     chosen = generator.choice(near, min(ATTEMPTS, len(near)), replace=False)
-    turns = generator.uniform(-180.0, 180.0, len(chosen))
+    turns = generator.uniform(-180.0, 180.0, (len(chosen), TURNS))
     flips = generator.random(len(chosen)) < 0.5
     return [
-        (references.polyps[index], float(turn), bool(flip))
-        for index, turn, flip in zip(chosen, turns, flips, strict=True)
+        (references.polyps[index], choice.tolist(), bool(flip))
+        for index, choice, flip in zip(chosen, turns, flips, strict=True)
     ]
 
 
-def _fitted(job: Job, polyp: ReferencePolyp, cut: CutOut, turn: float, flip: bool, ring: int) -> Fitted:
-    linear = _rotation(turn) @ np.diag([-1.0 if flip else 1.0, 1.0])
-    corners = _outline(cut.region) @ linear.T
-    low, high = corners.min(axis=0), corners.max(axis=0)
+def _fitted(job: Job, polyp: ReferencePolyp, cut: CutOut, turns: Sequence[float], flip: bool, ring: int) -> Fitted:
+    """The polyp at the turn at which it fills most of the place's box, at the largest scale at which it fits in."""
     x, y, width, height = job.region.box
-    scale = float(min(width / (high[0] - low[0]), height / (high[1] - low[1])))
+    outline, mirror = _outline(cut.region), np.diag([-1.0 if flip else 1.0, 1.0])
+    fits = []
+    for turn in turns:
+        corners = outline @ (_rotation(turn) @ mirror).T
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        largest = float(np.min((width, height) / (high - low)))
+        fits.append((largest**2 * float(np.prod(high - low)), turn, largest, low, high))
+    _, turn, scale, low, high = max(fits, key=lambda fit: fit[0])
+    linear = _rotation(turn) @ mirror
     if not SMALLEST_SCALE <= scale <= LARGEST_SCALE * 1.2:
         raise SynthesisError(f"{polyp.id} would be scaled by {scale:.2f}")
     centre = np.array([x + width / 2.0, y + height / 2.0])
