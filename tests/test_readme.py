@@ -1,0 +1,74 @@
+"""The README's examples, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Phantoms
+from runs import config
+
+from polyp_aug.generation.generate import generate
+from polyp_aug.proposers.registry import proposer_names
+from polyp_aug.synthesizers.registry import synthesizer_names
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+
+
+def block(title: str) -> str:
+    """The Python example under a heading."""
+    found = re.search(rf"## {title}\n.*?```python\n(.*?)```", README, re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def test_the_python_example(phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kvasir").symlink_to(phantoms.references)
+    (tmp_path / "my_frames").mkdir()
+    frame = next(phantoms.backgrounds.iterdir())
+    (tmp_path / "my_frames" / "frame_1.jpg").write_bytes(frame.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block("In Python"), names)  # noqa: S102
+    assert names["result"].image.shape == names["scene"].image.shape
+    assert names["plan"].polyps
+
+
+def test_the_training_configuration(phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmdet.registry import DATASETS
+    from mmdet.utils import register_all_modules
+
+    register_all_modules()
+    generate(config(phantoms, count=3), tmp_path / "synthetic")
+    monkeypatch.chdir(tmp_path)
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True}]
+    real = {
+        "type": "CocoDataset",
+        "data_root": f"{phantoms.references}/",
+        "ann_file": "annotations.json",
+        "data_prefix": {"img": "images/"},
+        "metainfo": {"classes": ("polyp",)},
+        "pipeline": pipeline,
+    }
+    names: dict[str, Any] = {"real": real}
+    exec(block("In a training configuration"), names)  # noqa: S102
+    described = names["train_dataloader"]["dataset"]
+    described.pop("_delete_")
+    dataset = DATASETS.build(described)
+    assert len(dataset) == 13
+    sample = dataset[12]
+    assert sample["gt_bboxes"].tensor.shape[1] == 4
+    assert len(sample["gt_masks"]) == len(sample["gt_bboxes"])
+
+
+@pytest.mark.parametrize("name", [*synthesizer_names(), *proposer_names()])
+def test_every_part_has_a_row(name: str) -> None:
+    assert f"| `{name}` |" in README
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    root = Path(__file__).resolve().parents[1]
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (root / target).exists(), target
