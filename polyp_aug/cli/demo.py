@@ -20,10 +20,10 @@ def demo(
 ) -> None:
     """Make phantom frames, paint polyps into them, and write the data set with its gallery."""
     errors.print("Rendering phantom frames …", markup=False)
-    write_phantom_dataset(out / "backgrounds", count=count, seed=seed, polyps=None)
+    write_phantom_dataset(out / "phantoms", count=count, seed=seed, polyps=None)
     write_phantom_dataset(out / "references", count=24, seed=seed + 100_000, polyps=(1, 2))
     config = GenerateConfig(
-        backgrounds=out / "backgrounds" / "images",
+        backgrounds=out / "phantoms" / "images",
         references=out / "references",
         count=count,
         polyps_per_image=(1, 2),
