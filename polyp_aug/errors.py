@@ -5,6 +5,7 @@
     PolypAugError
     ├── ConfigurationError(ValueError)     an option or a combination of options is wrong
     │   └── RunConfigurationChanged        an old run folder was made with other settings
+    ├── MissingDependencyError(ImportError) an optional package is not installed
     ├── ImageError(ValueError)             a picture can't be read safely
     ├── CocoError(ValueError)              a COCO file breaks the format
     ├── DatasetLayoutError(ValueError)     a public data set's folder is not as published
@@ -30,6 +31,10 @@ class ConfigurationError(PolypAugError, ValueError):
 
 class RunConfigurationChanged(ConfigurationError):
     """An existing run folder was made with other settings than the ones given now."""
+
+
+class MissingDependencyError(PolypAugError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
 
 
 class ImageError(PolypAugError, ValueError):

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from polyp_aug.cli import demo, generate, inspect, prepare
+from polyp_aug.cli import demo, generate, inspect, prepare, train
 from polyp_aug.cli.output import errors
 from polyp_aug.errors import PolypAugError
 
@@ -25,6 +25,7 @@ app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
 app.command("statistics")(inspect.statistics)
 app.command("env")(inspect.env)
+app.add_typer(train.app, name="train")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Pretrained networks that turn pictures into features."""

@@ -1,0 +1,1 @@
+"""Training of the synthesizers' networks on one's own frames."""

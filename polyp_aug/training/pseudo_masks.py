@@ -1,0 +1,192 @@
+"""Boundary-enhanced pseudo masks (BPM): which part of a frame is repainted in a training pair, and as what.
+
+Polyp-Gen (Liu et al., 2025), section III-C. For the prompt *Polyp* the mask is the polyp's box B or a convex polygon
+inscribed in it; never the polyp's outline, so that its edge is painted too. For *Normal* it is a random mask on a frame
+without polyps, or one wholly outside of B. Image and mask go through one joint transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import ConvexHull
+
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.geometry import Box, IntBox, boxes_meet, mask_box, outer_box
+from polyp_aug.images import ImageArray, MaskArray
+
+Prompt = Literal["Polyp", "Normal"]
+
+#: How often a random mask is drawn again where it meets a polyp's box.
+_ATTEMPTS = 100
+
+#: The corners of the unit square in order.
+SQUARE = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
+
+# Corner number i stands between the sides that touching points i and i + 1 lie on: above, right, below, left.
+_CORNERS = np.array([(1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)])
+
+
+@dataclass(frozen=True)
+class PseudoMaskSettings:
+    """Shares and sizes; the defaults are the paper's released code's.
+
+    Attributes:
+        margin: pixels at 512 that a polyp's box grows by on every side.
+        polyp_share: share of frames with polyps whose prompt is *Polyp*.
+        box_share: share of *Polyp* masks that are the box itself, not a polygon.
+        rectangle_share: share of *Normal* masks that are rectangles, not polygons.
+        sides: smallest and largest side of *Normal* masks, in pixels at 512.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    margin: float = 15.0
+    polyp_share: float = 0.6
+    box_share: float = 0.5
+    rectangle_share: float = 0.4
+    sides: tuple[float, float] = (30.0, 200.0)
+
+    def __post_init__(self) -> None:
+        for name in ("polyp_share", "box_share", "rectangle_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigurationError(f"{name!r} must be within 0 … 1 (got {getattr(self, name)})")
+        if self.margin < 0:
+            raise ConfigurationError(f"'margin' must not be negative (got {self.margin})")
+        if not 4.0 <= self.sides[0] <= self.sides[1] <= 512.0:
+            raise ConfigurationError(f"'sides' must rise within 4 … 512 (got {self.sides})")
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoMask:
+    """What to repaint, and as what.
+
+    Attributes:
+        mask: bool (H, W), never empty.
+        prompt: "Polyp" or "Normal".
+    """
+
+    mask: MaskArray
+    prompt: Prompt
+
+
+def draw_pseudo_mask(
+    width: int, height: int, boxes: Sequence[Box], settings: PseudoMaskSettings, generator: np.random.Generator
+) -> PseudoMask | None:
+    """A mask and its prompt for a frame.
+
+    Args:
+        width: of the frame in pixels.
+        height: of the frame in pixels.
+        boxes: of its polyps, xywh in pixels; empty for a frame without.
+        settings: shares and sizes.
+        generator: the source of randomness.
+
+    Returns:
+        The pair, or None where the polyps leave no room for a *Normal* mask.
+    """
+    scale = max(width, height) / 512.0
+    grown = [outer_box(box, settings.margin * scale, width, height) for box in boxes]
+    if grown and generator.random() < settings.polyp_share:
+        box = grown[generator.integers(len(grown))]
+        corners = SQUARE if generator.random() < settings.box_share else inscribed_polygon(generator)
+        return PseudoMask(fill_polygon(corners, box, width, height), "Polyp")
+    low, high = (min(side * scale, width, height) for side in settings.sides)
+    for _ in range(_ATTEMPTS):
+        w, h = (round(side) for side in generator.uniform(low, high, 2))
+        box = int(generator.integers(width - w + 1)), int(generator.integers(height - h + 1)), w, h
+        if not any(boxes_meet(box, other) for other in grown):
+            corners = SQUARE if generator.random() < settings.rectangle_share else inscribed_polygon(generator)
+            return PseudoMask(fill_polygon(corners, box, width, height), "Normal")
+    return None
+
+
+def inscribed_polygon(generator: np.random.Generator, extra: int = 4) -> npt.NDArray[np.float64]:
+    """A random convex polygon in the unit square that touches all four of its sides.
+
+    A point is drawn on each side. Between two neighbours P and Q with the square's corner C between them, points are
+    drawn on the quarter of an ellipse C + (P − C)(1 − cos t) + (Q − C)(1 − sin t), which bulges towards C. The polygon
+    is the convex hull of all: convex and inside of the square whatever is drawn, and it touches every side, since a
+    point of the square's border can't be inside of the hull.
+
+    Args:
+        generator: the source of randomness.
+        extra: how many points are drawn on the arcs.
+
+    Returns:
+        float64 (N, 2): x and y of the corners in [0, 1], in order.
+    """
+    along = generator.uniform(0.15, 0.85, 4)
+    touching = np.array([(along[0], 0.0), (1.0, along[1]), (along[2], 1.0), (0.0, along[3])])
+    sides = generator.integers(4, size=extra)
+    angles = generator.uniform(0.0, np.pi / 2, (extra, 1))
+    corner, first, second = _CORNERS[sides], touching[sides], touching[(sides + 1) % 4]
+    arcs = corner + (first - corner) * (1.0 - np.cos(angles)) + (second - corner) * (1.0 - np.sin(angles))
+    points = np.concatenate([touching, np.clip(arcs, 0.0, 1.0)])
+    return np.asarray(points[ConvexHull(points).vertices])
+
+
+def fill_polygon(corners: npt.NDArray[np.float64], box: IntBox, width: int, height: int) -> MaskArray:
+    """The pixels of a frame (width, height) in a polygon that is given in the unit square of a box.
+
+    0 and 1 stand for the centres of the box's first and last pixels, so that what touches a side of the square reaches
+    the box's outermost pixels, and nothing lies outside of the box.
+
+    Args:
+        corners: float64 (N, 2) in [0, 1].
+        box: xywh in pixels, inside of the frame.
+
+    Returns:
+        bool (height, width), never empty.
+    """
+    x, y, w, h = box
+    mask = np.zeros((height, width), np.uint8)
+    points = np.round((corners * (w - 1, h - 1) + (x, y)) * 256).astype(np.int32)
+    cv2.fillPoly(mask, [points], 1, shift=8)
+    return mask.view(np.bool_)
+
+
+def joint_crop(
+    image: ImageArray, mask: MaskArray, size: int, generator: np.random.Generator
+) -> tuple[ImageArray, MaskArray]:
+    """One and the same random square crop and flip of image and mask that keeps the whole mask, at `size` pixels.
+
+    The released code crops image and mask independently; here they can't part.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        mask: bool (H, W), not empty.
+        size: side of the result in pixels.
+        generator: the source of randomness.
+
+    Returns:
+        Image, uint8 RGB (size, size, 3), and mask, bool (size, size), of the same part of the frame.
+
+    Raises:
+        ConfigurationError: the mask is empty.
+    """
+    box = mask_box(mask)
+    if box is None:
+        raise ConfigurationError("'mask' must not be empty")
+    height, width = mask.shape
+    shorter = min(height, width)
+    side = int(generator.integers(min(max(box[2], box[3]), shorter), shorter + 1))
+    x, y = (
+        int(generator.integers(max(0, start + length - side), min(start, total - side) + 1))
+        if length <= side
+        else int(generator.integers(start, start + length - side + 1))
+        for start, length, total in ((box[0], box[2], width), (box[1], box[3], height))
+    )
+    part = np.s_[y : y + side, x : x + side]
+    shape = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
+    small = np.asarray(cv2.resize(image[part], (size, size), interpolation=shape), dtype=np.uint8)
+    hole = cv2.resize(mask[part].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    if generator.random() < 0.5:
+        small, hole = small[:, ::-1], hole[:, ::-1]
+    return np.ascontiguousarray(small), np.ascontiguousarray(hole)

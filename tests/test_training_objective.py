@@ -1,0 +1,82 @@
+"""The objective against a float64 reference written from the equations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
+
+TYPES = ("epsilon", "v_prediction")
+
+
+def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    latents, noise, prediction = (torch.randn(6, 4, 8, 10, generator=generator) for _ in range(3))
+    mask = (torch.rand(6, 1, 8, 10, generator=generator) < 0.3).float()
+    return latents, noise, prediction, mask, torch.tensor([0, 10, 300, 500, 900, 999])
+
+
+def scheduler(prediction_type: str, zero_terminal: bool = False) -> DDIMScheduler:
+    return DDIMScheduler(prediction_type=prediction_type, rescale_betas_zero_snr=zero_terminal)
+
+
+@pytest.mark.parametrize("prediction_type", TYPES)
+@pytest.mark.parametrize("gamma", [None, 5.0])
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_loss_equals_the_equations_in_float64(prediction_type: str, gamma: float | None, weight: float) -> None:
+    latents, noise, prediction, mask, steps = batch()
+    kept = scheduler(prediction_type).alphas_cumprod
+    target = denoising_target(prediction_type, latents, noise, kept, steps)
+    weights = min_snr_weights(prediction_type, kept, steps, gamma)
+    found = lesion_guided_loss(prediction, target, mask, weight, weights)
+
+    alpha = kept.double().numpy()[steps.numpy()]
+    x, e, p, m = (item.double().numpy() for item in (latents, noise, prediction, mask))
+    a, s = np.sqrt(alpha)[:, None, None, None], np.sqrt(1 - alpha)[:, None, None, None]
+    y = e if prediction_type == "epsilon" else a * e - s * x
+    snr = alpha / (1 - alpha)
+    divisor = snr if prediction_type == "epsilon" else snr + 1
+    w = np.ones(6) if gamma is None else np.minimum(snr, gamma) / divisor
+    mse = ((y - p) ** 2).reshape(6, -1).mean(axis=1)
+    lesion = ((m * y - m * p) ** 2).reshape(6, -1).mean(axis=1)
+    assert float(found) == pytest.approx(float((w * (mse + weight * lesion)).mean()), rel=2e-5)
+
+
+def test_the_velocity_is_the_scheduler_s() -> None:
+    latents, noise, _, _, steps = batch()
+    own = scheduler("v_prediction")
+    expected = own.get_velocity(latents, noise, steps)
+    torch.testing.assert_close(denoising_target("v_prediction", latents, noise, own.alphas_cumprod, steps), expected)
+
+
+@pytest.mark.parametrize("prediction_type", TYPES)
+def test_weights_are_finite_with_zero_terminal_snr(prediction_type: str) -> None:
+    kept = scheduler(prediction_type, zero_terminal=True).alphas_cumprod
+    weights = min_snr_weights(prediction_type, kept, torch.tensor([0, 500, 999]), 5.0)
+    assert torch.isfinite(weights).all()
+    assert float(weights[-1]) == pytest.approx(1.0 if prediction_type == "epsilon" else 0.0, abs=1e-6)
+
+
+def test_the_lesion_counts_more() -> None:
+    _, noise, _, mask, _ = batch()
+    inside, outside = noise + mask, noise + (1 - mask)
+    ones = torch.ones(6)
+    share = float(mask.mean())
+    per_pixel = [
+        float(lesion_guided_loss(off, noise, mask, 0.5, ones)) / part
+        for off, part in ((inside, share), (outside, 1 - share))
+    ]
+    assert per_pixel == pytest.approx([1.5, 1.0], rel=1e-5)
+
+
+def test_wrong_settings_are_named() -> None:
+    latents, noise, _, _, steps = batch()
+    kept = scheduler("epsilon").alphas_cumprod
+    with pytest.raises(ConfigurationError, match="'prediction_type' must be epsilon or v_prediction"):
+        denoising_target("sample", latents, noise, kept, steps)
+    with pytest.raises(ConfigurationError, match="gamma"):
+        min_snr_weights("epsilon", kept, steps, 0.0)
