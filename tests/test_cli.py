@@ -130,7 +130,7 @@ def test_an_autoencoder_is_trained_and_resumed(phantoms: Phantoms, tmp_path: Pat
     small = ("--channels", "16,16", "--size", 32, "--batch-size", 2, "--steps", 3, "--save-every", 1)
     begun = run("train", "autoencoder", *data, *small, "--out", tmp_path, "--seconds", 0)
     assert begun.returncode == 0, begun.stderr
-    assert "Time is up" in begun.stdout
+    assert "time is up" in begun.stdout
     ended = run("train", "autoencoder", *data, *small, "--out", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "step 3/3" in ended.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,14 @@ from polyp_aug.training.reconstruction import PerceptualDistance, gradient_diffe
 SMALL = AutoencoderConfig(channels=(16, 16), size=32, batch_size=2, steps=6, perceptual_weight=0.1)
 
 
-def train(
-    out: Path, phantoms: Phantoms, config: AutoencoderConfig = SMALL, seconds: float | None = None
-) -> Path | None:
+def train(out: Path, phantoms: Phantoms, config: AutoencoderConfig = SMALL, seconds: float | None = None) -> bool:
     return train_autoencoder(config, [phantoms.backgrounds], [phantoms.references], out, seconds=seconds, save_every=2)
 
 
 @pytest.fixture(scope="module")
 def trained(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    assert train(out, phantoms) == out / "vae"
+    assert train(out, phantoms)
     return out
 
 
@@ -47,12 +46,21 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
     trained: Path, phantoms: Phantoms, tmp_path: Path
 ) -> None:
     stops = 0
-    while train(tmp_path, phantoms, seconds=0.0) is None:
+    while not train(tmp_path, phantoms, seconds=0.0):
         stops += 1
+        assert (tmp_path / "vae" / "config.json").is_file()
     assert stops == SMALL.steps - 1
     first, second = (AutoencoderKL.from_pretrained(path / "vae").state_dict() for path in (trained, tmp_path))
     for name, weights in first.items():
         torch.testing.assert_close(second[name], weights, rtol=0, atol=0)
+
+
+def test_a_training_can_start_from_another_s_weights(trained: Path) -> None:
+    again = replace(SMALL, init=str(trained / "vae")).build().state_dict()
+    for name, weights in AutoencoderKL.from_pretrained(trained / "vae").state_dict().items():
+        torch.testing.assert_close(again[name], weights, rtol=0, atol=0)
+    with pytest.raises(ConfigurationError, match="another form of network"):
+        replace(SMALL, init=str(trained / "vae"), channels=(16, 32)).build()
 
 
 def test_training_reduces_the_loss(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def autoencoder(
     learning_rate: Annotated[float, typer.Option(help="At the start; it falls along a cosine to a tenth.")] = 6e-4,
     gradient_weight: Annotated[float, typer.Option(help="Weight of the differences of neighbouring pixels.")] = 1.0,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of EfficientNet-Lite0's features.")] = 0.2,
+    init: Annotated[Path | None, typer.Option(help="Autoencoder of the same form to start from.")] = None,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     seconds: Annotated[float | None, typer.Option(help="Stop after so much time; the same command goes on.")] = None,
@@ -48,6 +49,7 @@ def autoencoder(
         gradient_weight=gradient_weight,
         perceptual_weight=perceptual_weight,
         seed=seed,
+        init=str(init or ""),
     )
 
     def show(progress: TrainingProgress) -> None:
@@ -64,5 +66,5 @@ def autoencoder(
         save_every=save_every,
         observer=show,
     )
-    text = f"Wrote {finished}" if finished else f"Time is up; the same command goes on from {out}"
+    text = f"Wrote {out / 'vae'}" + ("" if finished else "; time is up, the same command goes on")
     output.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -47,6 +47,7 @@ class AutoencoderConfig:
         gradient_weight, perceptual_weight, kl_weight: w_g, w_p and w_kl.
         ema: decay of the moving average.
         seed: the only source of randomness.
+        init: folder of an autoencoder of the same form to start from, or "" for random weights.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -65,6 +66,7 @@ class AutoencoderConfig:
     kl_weight: float = 1e-6
     ema: float = 0.999
     seed: int = 0
+    init: str = ""
 
     def __post_init__(self) -> None:
         if not self.channels or any(number % 16 for number in self.channels):
@@ -81,11 +83,15 @@ class AutoencoderConfig:
         return int(2 ** (len(self.channels) - 1))
 
     def build(self) -> AutoencoderKL:
-        """The network, with weights drawn from the seed."""
+        """The network, with weights drawn from the seed or read from `init`.
+
+        Raises:
+            ConfigurationError: the network in `init` has another form.
+        """
         levels = len(self.channels)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return AutoencoderKL(
+            model = AutoencoderKL(
                 down_block_types=("DownEncoderBlock2D",) * levels,
                 up_block_types=("UpDecoderBlock2D",) * levels,
                 block_out_channels=self.channels,
@@ -95,6 +101,13 @@ class AutoencoderConfig:
                 norm_num_groups=16,
                 mid_block_add_attention=self.attention,
             )
+        if self.init:
+            start = AutoencoderKL.from_pretrained(self.init, use_safetensors=True, dtype=torch.float32)
+            try:
+                model.load_state_dict(start.state_dict())
+            except RuntimeError as error:
+                raise ConfigurationError(f"'init' {self.init}: another form of network ({error})") from error
+        return model
 
 
 @dataclass
@@ -117,8 +130,11 @@ def train_autoencoder(
     seconds: float | None = None,
     save_every: int = 250,
     observer: Callable[[TrainingProgress], None] | None = None,
-) -> Path | None:
+) -> bool:
     """Train, or go on with a training that was begun; the same steps lead to the same weights.
+
+    At the end, and where time runs out, the moving average is written to `out/vae`, which
+    `AutoencoderKL.from_pretrained` loads.
 
     Args:
         config: the settings; a folder is only continued with equal ones.
@@ -131,7 +147,7 @@ def train_autoencoder(
         observer: called at each of them.
 
     Returns:
-        The folder of the finished network, which `AutoencoderKL.from_pretrained` loads, or None where time ran out.
+        Whether all steps are done; False where time ran out.
 
     Raises:
         RunConfigurationChanged: `out` was begun with other settings.
@@ -155,9 +171,10 @@ def train_autoencoder(
             trainer.save(progress)
             if observer is not None:
                 observer(progress)
-        if late and not done:
-            return None
-    return trainer.finish()
+        if late:
+            break
+    trainer.export()
+    return trainer.number == config.steps
 
 
 def _settle(config: AutoencoderConfig, out: Path) -> None:
@@ -268,7 +285,7 @@ class _Trainer:
         self.number = state["step"]
 
     @torch.no_grad()
-    def finish(self) -> Path:
+    def export(self) -> None:
         """Write the moving average as a diffusers folder, with the factor that scales latents to unit variance."""
         model = self._unwrapped()
         self.ema.copy_to(model.parameters())
@@ -280,7 +297,6 @@ class _Trainer:
         )
         model.register_to_config(scaling_factor=round(1.0 / float(spread.std()), 5))
         model.save_pretrained(self._out / FINAL_NAME)
-        return self._out / FINAL_NAME
 
     def _unwrapped(self) -> AutoencoderKL:
         return self._accelerator.unwrap_model(self.model)

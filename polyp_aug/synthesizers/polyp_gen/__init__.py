@@ -1,0 +1,7 @@
+"""Polyp-Gen: inpainting with a diffusion model that was trained to paint polyps and to remove them."""
+
+from polyp_aug.synthesizers.polyp_gen.painter import PolypGen
+from polyp_aug.synthesizers.polyp_gen.sampling import Sampling
+from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights, load_inpainting_weights
+
+__all__ = ["InpaintingWeights", "PolypGen", "Sampling", "load_inpainting_weights"]

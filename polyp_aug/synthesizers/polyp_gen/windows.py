@@ -1,0 +1,89 @@
+"""Which part of a frame a diffusion model sees, and at what size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.geometry import IntBox, Region
+from polyp_aug.images import ImageArray, MaskArray
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A part of a frame at a model's size.
+
+    Attributes:
+        box: the part, xywh in pixels of the frame.
+        image: uint8 RGB (h, w, 3), at the model's size.
+        mask: bool (h, w): what to repaint.
+    """
+
+    box: IntBox
+    image: ImageArray
+    mask: MaskArray
+
+    def restored(self, painted: ImageArray) -> ImageArray:
+        """A picture of this window's size, brought back to the size of its part of the frame."""
+        size = self.box[2], self.box[3]
+        if painted.shape[1::-1] == size:
+            return painted
+        smaller = size[0] < painted.shape[1]
+        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(painted, size, interpolation=how), dtype=np.uint8)
+
+
+def crop_box(region: Region, width: int, height: int, size: int, context: float) -> IntBox:
+    """The square around a region that a model sees: its longer side times `context`, `size` pixels where that is more.
+
+    Where the square is larger than the frame it is cut to the frame's shorter side; it always lies inside of the frame.
+
+    Args:
+        region: what to repaint.
+        width: of the frame in pixels.
+        height: of the frame in pixels.
+        size: side, in pixels, at which the model works: less would be enlarged, and lose nothing but context.
+        context: side of the square over the longer side of the region's box.
+
+    Returns:
+        xywh in pixels.
+    """
+    x, y, w, h = region.box
+    side = min(max(size, round(context * max(w, h))), width, height)
+    left = min(max(0, x + w // 2 - side // 2), width - side)
+    top = min(max(0, y + h // 2 - side // 2), height - side)
+    return left, top, side, side
+
+
+def frame_size(width: int, height: int, size: int, multiple: int) -> tuple[int, int]:
+    """(width, height) at which a model sees a whole frame: longer side `size`, both rounded to a `multiple`, not 0."""
+    scale = size / max(width, height)
+    wide, high = (max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+    return wide, high
+
+
+def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, int]) -> Window:
+    """The window of a box, at the model's size.
+
+    Args:
+        image: the frame, uint8 RGB (H, W, 3).
+        region: what to repaint.
+        box: xywh in pixels, inside of the frame.
+        size: (width, height) of the window at the model's size.
+
+    Raises:
+        ConfigurationError: no pixel of the region lies inside of the box.
+    """
+    x, y, w, h = box
+    inside = region.within(box)
+    if not inside.any():
+        raise ConfigurationError(f"region {region.box} lies outside of the window {box}")
+    part = image[y : y + h, x : x + w]
+    how = cv2.INTER_AREA if w > size[0] else cv2.INTER_CUBIC
+    small = np.asarray(cv2.resize(part, size, interpolation=how), dtype=np.uint8)
+    # Any pixel that the mask touches is repainted, so that no trace of a thin part is left.
+    share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return Window(box, np.ascontiguousarray(small), np.asarray(share > 0))

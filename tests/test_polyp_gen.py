@@ -1,0 +1,363 @@
+"""Polyp-Gen's synthesizer on a tiny pipeline of the real classes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from conftest import Phantoms
+from safetensors.torch import save_file
+from tiny_diffusion import pipeline
+
+from polyp_aug.augmenter import Augmenter
+from polyp_aug.coco import read_coco
+from polyp_aug.errors import ConfigurationError, SynthesisError
+from polyp_aug.geometry import Region
+from polyp_aug.images import list_images, read_image
+from polyp_aug.keys import Key
+from polyp_aug.proposers.random import RandomProposer
+from polyp_aug.references import ReferenceBank
+from polyp_aug.scene import Job, Painted, Rejection, Scene
+from polyp_aug.synthesizers.base import Capabilities
+from polyp_aug.synthesizers.polyp_gen import InpaintingWeights, PolypGen, Sampling, load_inpainting_weights
+from polyp_aug.synthesizers.polyp_gen.windows import crop_box, cut_window, frame_size
+from polyp_aug.synthesizers.registry import load_synthesizer
+
+FAST = Sampling(num_inference_steps=2)
+
+
+def region(x: int, y: int, width: int, height: int) -> Region:
+    return Region(x, y, np.ones((height, width), bool))
+
+
+def job(number: int = 0, prompt: str = "Polyp", place: Region | None = None) -> Job:
+    image = np.random.default_rng(number).integers(60, 200, (96, 120, 3)).astype(np.uint8)
+    image.setflags(write=False)
+    return Job(image, place or region(30, 40, 22, 18), prompt, 3, Key(1, f"frame {number}"))
+
+
+def polyp_gen(sampling: Sampling = FAST, **settings: Any) -> PolypGen:
+    return PolypGen(InpaintingWeights(pipeline(), "test"), sampling, **settings)
+
+
+def painted(result: Painted | Rejection) -> Painted:
+    assert isinstance(result, Painted), result
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "pipeline"
+    pipeline().save_pretrained(path)
+    return path
+
+
+def test_a_result_for_every_job_of_its_size() -> None:
+    jobs = [job(number) for number in range(3)]
+    for one, result in zip(jobs, polyp_gen().paint(jobs), strict=True):
+        found = painted(result)
+        assert found.image.shape == one.image.shape
+        assert found.image.dtype == np.uint8
+        x, y, w, h = found.details["window"]
+        outside = np.ones(one.image.shape[:2], bool)
+        outside[y : y + h, x : x + w] = False
+        np.testing.assert_array_equal(found.image[outside], one.image[outside])
+        assert found.details["sampler"] == "ddim"
+
+
+def test_batches_change_nothing_but_rounding() -> None:
+    jobs = [job(number) for number in range(5)]
+    alone = [painted(result).image for one in jobs for result in polyp_gen().paint([one])]
+    together = [painted(result).image for result in polyp_gen(batch_size=4).paint(jobs)]
+    backwards = [painted(result).image for result in polyp_gen().paint(jobs[::-1])][::-1]
+    for first, second, third in zip(alone, together, backwards, strict=True):
+        assert np.abs(first.astype(int) - second).max() <= 1
+        assert np.abs(first.astype(int) - third).max() <= 1
+
+
+def test_another_key_and_another_prompt_paint_something_else() -> None:
+    first, second = job(0), job(0, prompt="Normal")
+    third = Job(first.image, first.region, "Polyp", 3, Key(2, "frame 0"))
+    images = [painted(result).image for result in polyp_gen().paint([first, second, third])]
+    assert (images[0] != images[1]).any()
+    assert (images[0] != images[2]).any()
+
+
+def test_embeddings_are_computed_once_for_each_prompt() -> None:
+    weights = InpaintingWeights(pipeline(), "test")
+    calls: list[str] = []
+    encode = weights.pipeline.encode_prompt
+
+    def counted(prompt: str, *arguments: Any, **options: Any) -> Any:
+        if isinstance(prompt, str):
+            calls.append(prompt)
+        return encode(prompt, *arguments, **options)
+
+    weights.pipeline.encode_prompt = counted
+    synthesizer = PolypGen(weights, FAST, batch_size=2)
+    synthesizer.paint([job(number) for number in range(5)])
+    assert sorted(calls) == ["", "Polyp"]
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++", "lcm"])
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_every_sampler_keeps_what_the_weights_say(sampler: Any, prediction_type: str) -> None:
+    weights = InpaintingWeights(pipeline(prediction_type), "test")
+    synthesizer = PolypGen(weights, Sampling(sampler=sampler, num_inference_steps=3))
+    assert weights.pipeline.scheduler.config.prediction_type == prediction_type
+    assert isinstance(synthesizer.paint([job()])[0], Painted)
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("ddim", 50), ("dpm++", 20), ("lcm", 4)])
+def test_usual_numbers_of_steps(sampler: Any, steps: int) -> None:
+    assert Sampling(sampler=sampler).steps == steps
+
+
+def test_frame_mode_shows_the_whole_frame_and_handles_odd_sizes() -> None:
+    one = job()
+    odd = Job(np.ascontiguousarray(one.image[:91, :117]), one.region, "Polyp", 3, one.key)
+    found = painted(polyp_gen(mode="frame").paint([odd])[0])
+    assert found.details["window"] == [0, 0, 117, 91]
+    assert found.image.shape == (91, 117, 3)
+
+
+def test_frames_of_different_sizes_in_one_call() -> None:
+    small = Job(np.full((40, 50, 3), 120, np.uint8), region(10, 10, 12, 12), "Polyp", 2, Key(1, "s"))
+    results = polyp_gen(mode="frame").paint([job(), small, job(1)])
+    assert [painted(result).image.shape[:2] for result in results] == [(96, 120), (40, 50), (96, 120)]
+
+
+class Start:
+    """Paints a bright square, or refuses."""
+
+    name = "start"
+    revision = ""
+    capabilities: ClassVar = Capabilities(output="edit", feathered=True)
+
+    def paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
+        results: list[Painted | Rejection] = []
+        for one in jobs:
+            if one.prompt == "refuse":
+                results.append(Rejection("no reference fits"))
+                continue
+            image = one.image.copy()
+            x, y, w, h = one.region.box
+            image[y : y + h, x : x + w] = 250
+            results.append(Painted(image, details={"reference": "a#1"}))
+        return results
+
+
+def test_painting_can_start_from_a_transplant() -> None:
+    weak = polyp_gen(Sampling(num_inference_steps=10, strength=0.2), start=Start())
+    results = weak.paint([job(0), job(1, prompt="refuse"), job(2)])
+    assert [type(result) for result in results] == [Painted, Rejection, Painted]
+    assert painted(results[0]).details["start"] == {"reference": "a#1"}
+    full = painted(polyp_gen(Sampling(num_inference_steps=10), start=Start()).paint([job(0)])[0])
+    assert (full.image != painted(results[0]).image).any()
+    assert "start" not in full.details
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_goes_on() -> None:
+    weights = InpaintingWeights(pipeline(), "test")
+    forward = weights.pipeline.unet.forward
+    sizes: list[int] = []
+
+    def tight(sample: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        sizes.append(len(sample))
+        if len(sample) > 4:
+            raise torch.OutOfMemoryError("made to fail")
+        return forward(sample, *arguments, **options)
+
+    weights.pipeline.unet.forward = tight
+    results = PolypGen(weights, FAST, batch_size=8).paint([job(number) for number in range(6)])
+    assert all(isinstance(result, Painted) for result in results)
+    assert max(sizes) == 12
+    assert sizes[-1] <= 4
+    weights.pipeline.unet.forward = lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("always"))
+    with pytest.raises(SynthesisError, match="doesn't fit into memory"):
+        PolypGen(weights, FAST).paint([job()])
+
+
+@pytest.mark.parametrize(("value", "reason"), [(float("nan"), "not finite"), (0.0, "one colour")])
+def test_useless_pictures_are_rejected(value: float, reason: str) -> None:
+    weights = InpaintingWeights(pipeline(), "test")
+    decode = weights.pipeline.vae.decode
+
+    def spoilt(*arguments: Any, **options: Any) -> Any:
+        found = decode(*arguments, **options)
+        if isinstance(found, tuple):
+            return (torch.full_like(found[0], value),)
+        found.sample = torch.full_like(found.sample, value)
+        return found
+
+    weights.pipeline.vae.decode = spoilt
+    result = PolypGen(weights, FAST).paint([job()])[0]
+    assert isinstance(result, Rejection)
+    assert reason in result.reason
+
+
+def test_in_the_flow_everything_outside_of_the_feather_is_kept(phantoms: Phantoms) -> None:
+    augmenter = Augmenter(RandomProposer(), polyp_gen())
+    for path in list_images(phantoms.backgrounds)[:2]:
+        scene = Scene(path.name, read_image(path))
+        result = augmenter.render([scene], [augmenter.plan(scene, Key(1, path.name))])[0]
+        outside = np.ones(scene.image.shape[:2], bool)
+        for item in result.objects:
+            x, y, w, h = (int(value) for value in item.changed)
+            outside[y : y + h, x : x + w] = False
+            assert item.provenance["revision"] == "test"
+            assert item.provenance["details"]["num_inference_steps"] == 2
+        np.testing.assert_array_equal(result.image[outside], scene.image[outside])
+
+
+def test_retrieval_augmented_painting_in_the_flow(phantoms: Phantoms) -> None:
+    bank = ReferenceBank(read_coco(phantoms.references))
+    start = load_synthesizer("transplant", references=bank)
+    augmenter = Augmenter(RandomProposer(), polyp_gen(Sampling(num_inference_steps=5, strength=0.4), start=start))
+    path = list_images(phantoms.backgrounds)[1]
+    scene = Scene(path.name, read_image(path))
+    result = augmenter.render([scene], [augmenter.plan(scene, Key(1, path.name))])[0]
+    assert len(result.objects) + len(result.rejections) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"mode": "tile"}, "mode"),
+        ({"size": 30}, "size"),
+        ({"context": 0.5}, "context"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"sampling": Sampling(strength=0.5)}, "strength"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        polyp_gen(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"sampler": "euler"}, "sampler"),
+        ({"num_inference_steps": 0}, "num_inference_steps"),
+        ({"guidance_scale": 0.5}, "guidance_scale"),
+        ({"strength": 0.0}, "strength"),
+        ({"num_inference_steps": 4, "strength": 0.1}, "strength"),
+    ],
+)
+def test_wrong_sampling_is_named(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Sampling(**settings)
+
+
+def same_unet(first: InpaintingWeights) -> bool:
+    own = pipeline().unet.state_dict()
+    return all(torch.equal(weights, own[name]) for name, weights in first.pipeline.unet.state_dict().items())
+
+
+def test_a_diffusers_folder_loads(folder: Path) -> None:
+    found = load_inpainting_weights(str(folder))
+    assert same_unet(found)
+    assert len(found.revision) == 16
+    assert found.pipeline.scheduler.config.prediction_type == "v_prediction"
+
+
+def test_a_mislabelled_folder_loads(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    index = json.loads((copy / "model_index.json").read_text())
+    index["_class_name"] = "StableDiffusionPipeline"
+    (copy / "model_index.json").write_text(json.dumps(index))
+    assert same_unet(load_inpainting_weights(str(copy)))
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_ema"])
+def test_an_accelerate_checkpoint_loads_with_its_base(name: str, folder: Path, tmp_path: Path) -> None:
+    pipeline().unet.save_pretrained(tmp_path / "checkpoint-7" / name)
+    for source in (tmp_path / "checkpoint-7", tmp_path / "checkpoint-7" / name):
+        assert same_unet(load_inpainting_weights(str(source), base=str(folder)))
+        with pytest.raises(ConfigurationError, match="name a 'base'"):
+            load_inpainting_weights(str(source))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype: torch.dtype, folder: Path) -> None:
+    found = load_inpainting_weights(str(folder), dtype=dtype)
+    assert found.pipeline.unet.dtype == dtype
+    if dtype == torch.bfloat16:
+        assert isinstance(PolypGen(found, FAST).paint([job()])[0], Painted)
+
+
+def test_what_is_no_inpainting_model_is_named(tmp_path: Path) -> None:
+    pipeline(input_channels=4).save_pretrained(tmp_path / "text")
+    with pytest.raises(ConfigurationError, match="its UNet has 4 input channels, expected 9"):
+        load_inpainting_weights(str(tmp_path / "text"))
+
+
+def test_other_than_safetensors_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").write_bytes(b"pickle")
+    with pytest.raises(ConfigurationError, match=r"must be safetensors \(got \.ckpt\)"):
+        load_inpainting_weights(str(tmp_path / "model.ckpt"))
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    state = pipeline().unet.state_dict()
+    torch.save(state, copy / "unet" / "diffusion_pytorch_model.bin")
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ConfigurationError, match="can't be loaded"):
+        load_inpainting_weights(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("org/model", "needs a pinned revision, such as org/model@COMMIT"),
+        ("/no/such/place", "no such folder or file"),
+    ],
+)
+def test_sources_that_are_nothing_are_named(source: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_inpainting_weights(source)
+
+
+def test_an_empty_folder_and_a_single_file_without_a_base_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="neither a diffusers pipeline nor a UNet"):
+        load_inpainting_weights(str(tmp_path))
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ConfigurationError, match="name a 'base'"):
+        load_inpainting_weights(str(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (region(100, 100, 20, 20), (78, 78, 64, 64)),
+        (region(0, 0, 20, 20), (0, 0, 64, 64)),
+        (region(300, 200, 100, 50), (250, 125, 200, 200)),
+        (region(490, 380, 20, 20), (448, 358, 64, 64)),
+        (region(10, 10, 490, 400), (39, 0, 432, 432)),
+    ],
+)
+def test_crops_hold_the_region_with_context(place: Region, expected: tuple[int, ...]) -> None:
+    assert crop_box(place, 512, 432, 64, 2.0) == expected
+
+
+def test_a_window_keeps_every_pixel_that_the_mask_touches() -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    thin = region(100, 20, 1, 100)
+    window = cut_window(image, thin, (0, 0, 200, 200), (64, 64))
+    assert window.mask.any(axis=0).sum() >= 1
+    assert window.mask[8:36].any(axis=1).all()
+    assert window.restored(window.image).shape == (200, 200, 3)
+    with pytest.raises(ConfigurationError, match="outside of the window"):
+        cut_window(image, thin, (0, 0, 50, 50), (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"), [(512, 432, (64, 56)), (1920, 1080, (64, 32)), (64, 64, (64, 64))]
+)
+def test_frames_are_seen_at_multiples(width: int, height: int, expected: tuple[int, int]) -> None:
+    assert frame_size(width, height, 64, 8) == expected
