@@ -131,7 +131,7 @@ def test_an_autoencoder_is_trained_and_resumed(phantoms: Phantoms, tmp_path: Pat
     begun = run("train", "autoencoder", *data, *small, "--out", tmp_path, "--seconds", 0)
     assert begun.returncode == 0, begun.stderr
     assert "time is up" in begun.stdout
-    ended = run("train", "autoencoder", *data, *small, "--out", tmp_path)
+    ended = run("train", "autoencoder", *data, *small, "--out", tmp_path, "--half")
     assert ended.returncode == 0, ended.stderr
     assert "step 3/3" in ended.stderr
     assert (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").is_file()

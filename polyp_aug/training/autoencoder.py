@@ -1,7 +1,7 @@
 """Training a small KL autoencoder (Rombach et al., 2022) for latent diffusion on endoscopy frames.
 
-L = L1 + w_g L_gradient + w_p L_perceptual + w_kl KL(q(z|x) ‖ N(0, 1)), with an exponential moving average of the
-weights.
+L = L1 + w_g L_gradient + w_c L_colour + w_p L_perceptual + w_kl KL(q(z|x) ‖ N(0, 1)), with an exponential moving
+average of the weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Subset
 from polyp_aug.errors import ConfigurationError, RunConfigurationChanged
 from polyp_aug.images import write_bytes
 from polyp_aug.training.crops import CropDataset, list_frames
-from polyp_aug.training.reconstruction import PerceptualDistance, gradient_difference, psnr
+from polyp_aug.training.reconstruction import PerceptualDistance, colour_difference, gradient_difference, psnr
 
 STATE_NAME = "state.pt"
 CONFIG_NAME = "config.json"
@@ -44,7 +44,7 @@ class AutoencoderConfig:
         batch_size: crops in a step.
         steps: in all.
         learning_rate: of AdamW, at the start; it falls along a cosine to a tenth.
-        gradient_weight, perceptual_weight, kl_weight: w_g, w_p and w_kl.
+        gradient_weight, colour_weight, perceptual_weight, kl_weight: w_g, w_c, w_p and w_kl.
         ema: decay of the moving average.
         seed: the only source of randomness.
         init: folder of an autoencoder of the same form to start from, or "" for random weights.
@@ -62,6 +62,7 @@ class AutoencoderConfig:
     steps: int = 20_000
     learning_rate: float = 6e-4
     gradient_weight: float = 1.0
+    colour_weight: float = 4.0
     perceptual_weight: float = 0.2
     kl_weight: float = 1e-6
     ema: float = 0.999
@@ -129,6 +130,7 @@ def train_autoencoder(
     mixed_precision: str = "no",
     seconds: float | None = None,
     save_every: int = 250,
+    half: bool = False,
     observer: Callable[[TrainingProgress], None] | None = None,
 ) -> bool:
     """Train, or go on with a training that was begun; the same steps lead to the same weights.
@@ -144,6 +146,7 @@ def train_autoencoder(
         mixed_precision: "no", "bf16" or "fp16", as accelerate spells them.
         seconds: stop after so much time; the state is saved.
         save_every: steps between two savings and measurements.
+        half: write the network in half precision.
         observer: called at each of them.
 
     Returns:
@@ -151,8 +154,12 @@ def train_autoencoder(
 
     Raises:
         RunConfigurationChanged: `out` was begun with other settings.
-        ConfigurationError: there is no data.
+        ConfigurationError: there is no data, or a value is out of its range.
     """
+    if mixed_precision not in ("no", "bf16", "fp16"):
+        raise ConfigurationError(f"'mixed_precision' must be no, bf16 or fp16 (got {mixed_precision!r})")
+    if save_every < 1:
+        raise ConfigurationError(f"'save_every' must be at least 1 (got {save_every})")
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     _settle(config, out)
@@ -173,7 +180,7 @@ def train_autoencoder(
                 observer(progress)
         if late:
             break
-    trainer.export()
+    trainer.export(half)
     return trainer.number == config.steps
 
 
@@ -230,6 +237,7 @@ class _Trainer:
             rebuilt = self._unwrapped().decode(posterior.mean + posterior.std * noise).sample
             loss = (rebuilt - pictures).abs().mean()
             loss = loss + config.gradient_weight * gradient_difference(rebuilt, pictures)
+            loss = loss + config.colour_weight * colour_difference(rebuilt, pictures)
             if self._perceptual is not None:
                 loss = loss + config.perceptual_weight * self._perceptual(rebuilt, pictures)
             loss = loss + config.kl_weight * posterior.kl().mean()
@@ -285,8 +293,11 @@ class _Trainer:
         self.number = state["step"]
 
     @torch.no_grad()
-    def export(self) -> None:
-        """Write the moving average as a diffusers folder, with the factor that scales latents to unit variance."""
+    def export(self, half: bool) -> None:
+        """Write the moving average as a diffusers folder, with the factor that scales latents to unit variance.
+
+        The live weights are overwritten: no step may follow.
+        """
         model = self._unwrapped()
         self.ema.copy_to(model.parameters())
         spread = torch.cat(
@@ -296,7 +307,7 @@ class _Trainer:
             ]
         )
         model.register_to_config(scaling_factor=round(1.0 / float(spread.std()), 5))
-        model.save_pretrained(self._out / FINAL_NAME)
+        (model.half() if half else model).save_pretrained(self._out / FINAL_NAME)
 
     def _unwrapped(self) -> AutoencoderKL:
         return self._accelerator.unwrap_model(self.model)

@@ -34,14 +34,16 @@ def denoising_target(
     _check(prediction_type)
     if prediction_type == "epsilon":
         return noise
-    kept = alphas_cumprod.to(latents)[timesteps].view(-1, 1, 1, 1)
-    return kept.sqrt() * noise - (1.0 - kept).sqrt() * latents
+    # In float32: half precision would round 1 − ᾱ of the first steps to 0.
+    kept = alphas_cumprod.to(timesteps.device)[timesteps].float().view(-1, 1, 1, 1)
+    return (kept.sqrt() * noise.float() - (1.0 - kept).sqrt() * latents.float()).to(latents.dtype)
 
 
 def min_snr_weights(prediction_type: str, alphas_cumprod: Tensor, timesteps: Tensor, gamma: float | None) -> Tensor:
     """Weight of each sample, min(SNR, γ) / SNR for ε and min(SNR, γ) / (SNR + 1) for v, with SNR = ᾱ / (1 − ᾱ).
 
-    With zero terminal SNR the weight of the last step is 1 for ε (its limit) and 0 for v.
+    With zero terminal SNR the weight of the last step is 1 for ε (its limit) and 0 for v: sampling starts there, so
+    train v with zero terminal SNR without these weights.
 
     Args:
         prediction_type: as in `denoising_target`.
@@ -57,10 +59,10 @@ def min_snr_weights(prediction_type: str, alphas_cumprod: Tensor, timesteps: Ten
     """
     _check(prediction_type)
     if gamma is None:
-        return torch.ones(timesteps.shape, device=alphas_cumprod.device)
+        return torch.ones(timesteps.shape, device=timesteps.device)
     if gamma <= 0:
         raise ConfigurationError(f"'gamma' must be positive (got {gamma})")
-    kept = alphas_cumprod[timesteps].float()
+    kept = alphas_cumprod.to(timesteps.device)[timesteps].float()
     ratio = kept / (1.0 - kept).clamp_min(1e-12)
     if prediction_type == "epsilon":
         return torch.where(ratio > gamma, gamma / ratio.clamp_min(1e-12), torch.ones_like(ratio))

@@ -99,7 +99,7 @@ def draw_pseudo_mask(
         return PseudoMask(fill_polygon(corners, box, width, height), "Polyp")
     low, high = (min(side * scale, width, height) for side in settings.sides)
     for _ in range(_ATTEMPTS):
-        w, h = (round(side) for side in generator.uniform(low, high, 2))
+        w, h = (max(1, round(side)) for side in generator.uniform(low, high, 2))
         box = int(generator.integers(width - w + 1)), int(generator.integers(height - h + 1)), w, h
         if not any(boxes_meet(box, other) for other in grown):
             corners = SQUARE if generator.random() < settings.rectangle_share else inscribed_polygon(generator)
@@ -155,7 +155,9 @@ def fill_polygon(corners: npt.NDArray[np.float64], box: IntBox, width: int, heig
 def joint_crop(
     image: ImageArray, mask: MaskArray, size: int, generator: np.random.Generator
 ) -> tuple[ImageArray, MaskArray]:
-    """One and the same random square crop and flip of image and mask that keeps the whole mask, at `size` pixels.
+    """One and the same random square crop and flip of image and mask, at `size` pixels.
+
+    The crop keeps the whole mask where that fits into the frame's shorter side, and else as much of it as fits.
 
     The released code crops image and mask independently; here they can't part.
 

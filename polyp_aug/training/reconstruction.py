@@ -37,6 +37,24 @@ def gradient_difference(first: Tensor, second: Tensor, scales: int = 3) -> Tenso
     return total / scales
 
 
+def colour_difference(first: Tensor, second: Tensor, cell: int = 8) -> Tensor:
+    """Mean absolute difference of hue and saturation over cells of `cell` × `cell` pixels.
+
+    L = | A(c_a − c_b) |, c = x − mean of the three channels of x, A the average over a cell. Mucosa is red everywhere,
+    so the pixels' own difference hardly asks for more than brightness: without this term yellow comes back red.
+
+    Args:
+        first: float (N, 3, H, W).
+        second: of the same shape; H and W are at least `cell`.
+
+    Returns:
+        A scalar.
+    """
+    difference = first - second
+    chroma = difference - difference.mean(dim=1, keepdim=True)
+    return functional.avg_pool2d(chroma, cell).abs().mean()
+
+
 class PerceptualDistance(nn.Module):
     """Mean squared distance of EfficientNet-Lite0's features, each scaled to unit length over its channels.
 

@@ -14,14 +14,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from polyp_aug.compositing import composite
 from polyp_aug.errors import ConfigurationError, SynthesisError
-from polyp_aug.geometry import IntBox
+from polyp_aug.geometry import intersection
 from polyp_aug.images import ImageArray
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities, Synthesizer
 from polyp_aug.synthesizers.polyp_gen.sampling import Sampling
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size
+
+#: The prompt for mucosa without a polyp.
+NORMAL = "Normal"
 
 #: A painted region whose values spread less than this, in grey levels, is black or of one colour.
 LEAST_SPREAD = 2.0
@@ -33,12 +37,13 @@ class PolypGen:
     Args:
         weights: of `load_inpainting_weights`.
         sampling: scheduler, steps, guidance, strength.
-        mode: "crop" shows the model a square around the region, so that small polyps get its full resolution; "frame"
-            shows it the whole frame.
+        mode: "crop" shows the model a square around the region, so that small polyps get its full resolution (or the
+            whole frame where the region doesn't fit into a square of it); "frame" shows it the whole frame.
         context: in crop mode, side of the square over the longer side of the region.
         size: side in pixels at which the model works; None takes the one that it was trained at.
         batch_size: jobs that are painted together, at most.
-        start: what painting starts from where `strength` is below 1, a transplant for example.
+        start: what the painting of a polyp starts from where `strength` is below 1, a transplant for example. Painting
+            mucosa starts from the frame.
 
     Raises:
         ConfigurationError: a value is out of its range, or `strength` is below 1 without a `start`.
@@ -60,14 +65,15 @@ class PolypGen:
         self.sampling = sampling or Sampling()
         self.revision = weights.revision
         self._pipeline = weights.pipeline
-        self._pipeline.scheduler = self.sampling.scheduler(self._pipeline.scheduler.config)
+        self._scheduler = self.sampling.scheduler(self._pipeline.scheduler.config)
         levels = len(self._pipeline.unet.config.block_out_channels)
         self._multiple = int(self._pipeline.vae_scale_factor) * 2 ** (levels - 1)
-        self._size = size or int(self._pipeline.unet.config.sample_size) * int(self._pipeline.vae_scale_factor)
+        trained = int(self._pipeline.unet.config.sample_size) * int(self._pipeline.vae_scale_factor)
+        self._size = trained if size is None else size
         if mode not in ("crop", "frame"):
             raise ConfigurationError(f"'mode' must be crop or frame (got {mode!r})")
-        if self._size % self._multiple:
-            raise ConfigurationError(f"'size' must be a multiple of {self._multiple} (got {self._size})")
+        if self._size < self._multiple or self._size % self._multiple:
+            raise ConfigurationError(f"'size' must be a positive multiple of {self._multiple} (got {self._size})")
         if context < 1.0:
             raise ConfigurationError(f"'context' must be at least 1 (got {context})")
         if batch_size < 1:
@@ -91,16 +97,24 @@ class PolypGen:
         batch, first = self._batch_size, 0
         while first < len(jobs):
             part = jobs[first : first + batch]
-            try:
-                results.extend(self._paint(part))
-            except torch.OutOfMemoryError as error:
-                if len(part) == 1:
-                    raise SynthesisError(f"painting at {self._size} px doesn't fit into memory ({error})") from error
+            painted = self._try(part)
+            if painted is None:
+                # Out here nothing holds on to the tensors of the batch that failed.
                 torch.cuda.empty_cache()
-                batch = self._batch_size = max(1, len(part) // 2)
+                batch = self._batch_size = len(part) // 2
                 continue
+            results.extend(painted)
             first += len(part)
         return results
+
+    def _try(self, jobs: Sequence[Job]) -> list[Painted | Rejection] | None:
+        """Results of a batch, or None where it doesn't fit into memory."""
+        try:
+            return self._paint(jobs)
+        except torch.OutOfMemoryError as error:
+            if len(jobs) == 1:
+                raise SynthesisError(f"painting at {self._size} px doesn't fit into memory ({error})") from error
+            return None
 
     def _paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
         starts = self._starts(jobs)
@@ -112,36 +126,50 @@ class PolypGen:
         shapes = sorted({window.image.shape[:2] for window in windows.values()})
         for shape in shapes:
             indices = [index for index in open_jobs if windows[index].image.shape[:2] == shape]
-            pictures = self._sample([windows[index] for index in indices], [jobs[index] for index in indices])
-            for index, picture in zip(indices, pictures, strict=True):
-                results[index] = self._result(jobs[index], starts[index], windows[index], picture)
+            pictures, flagged = self._sample([windows[index] for index in indices], [jobs[index] for index in indices])
+            for index, picture, flag in zip(indices, pictures, flagged, strict=True):
+                if flag:
+                    results[index] = Rejection("the safety checker blacked the picture out")
+                else:
+                    results[index] = self._result(jobs[index], starts[index], windows[index], picture)
         return [result or Rejection("not painted") for result in results]
 
     def _starts(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
-        """What painting starts from: the frame itself, or what `start` makes of it."""
+        """What painting starts from: the frame itself, or what `start` makes of it, laid over the frame."""
+        starts: list[Painted | Rejection] = [Painted(job.image) for job in jobs]
         if self._start is None or self.sampling.strength == 1.0:
-            return [Painted(job.image) for job in jobs]
-        return self._start.paint(jobs)
+            return starts
+        chosen = [index for index, job in enumerate(jobs) if job.prompt != NORMAL]
+        for index, result in zip(chosen, self._start.paint([jobs[index] for index in chosen]), strict=True):
+            if isinstance(result, Painted):
+                canvas = jobs[index].image.copy()
+                composite(canvas, result.image, result.region or jobs[index].region, jobs[index].feather)
+                result = Painted(canvas, result.region, result.category, result.details)
+            starts[index] = result
+        return starts
 
     def _window(self, job: Job, start: Painted | Rejection) -> Window:
         assert isinstance(start, Painted)
         height, width = job.image.shape[:2]
-        box: IntBox
         if self._mode == "crop":
             box = crop_box(job.region, width, height, self._size, self._context)
-            size = self._size, self._size
-        else:
-            box = 0, 0, width, height
-            size = frame_size(width, height, self._size, self._multiple)
-        return cut_window(start.image, job.region, box, size)
+            if intersection(job.region.box, box) == job.region.box:
+                return cut_window(start.image, job.region, box, (self._size, self._size))
+        size = frame_size(width, height, self._size, self._multiple)
+        return cut_window(start.image, job.region, (0, 0, width, height), size)
 
-    def _sample(self, windows: Sequence[Window], jobs: Sequence[Job]) -> npt.NDArray[np.float32]:
-        """Pictures of a batch of windows of one size: float32 (N, h, w, 3), RGB in [0, 1]; may hold NaN."""
+    def _sample(self, windows: Sequence[Window], jobs: Sequence[Job]) -> tuple[npt.NDArray[np.float32], Sequence[bool]]:
+        """Pictures of a batch of windows of one size, and whether the safety checker blacked each out.
+
+        The pictures are float32 (N, h, w, 3), RGB in [0, 1]; they may hold NaN.
+        """
         generators = [torch.Generator("cpu").manual_seed(job.key.torch_seed(self.name)) for job in jobs]
         images = np.stack([window.image for window in windows]).astype(np.float32) / 255.0
         masks = np.stack([window.mask for window in windows]).astype(np.float32)
         height, width = images.shape[1:3]
         guided = self.sampling.guidance_scale > 1.0
+        # The pipeline may be shared with another painter that samples in another way.
+        self._pipeline.scheduler = self._scheduler
         output = self._pipeline(
             prompt_embeds=torch.cat([self._embedding(job.prompt) for job in jobs]),
             negative_prompt_embeds=torch.cat([self._embedding("")] * len(jobs)) if guided else None,
@@ -155,8 +183,10 @@ class PolypGen:
             generator=generators,
             output_type="np",
         )
-        return np.asarray(output.images, dtype=np.float32)
+        pictures = np.asarray(output.images, dtype=np.float32)
+        return pictures, output.nsfw_content_detected or [False] * len(jobs)
 
+    @torch.no_grad()
     def _embedding(self, prompt: str) -> Tensor:
         """The prompt's embedding (1, tokens, features), computed once."""
         if prompt not in self._embeddings:
@@ -179,4 +209,4 @@ class PolypGen:
         details: dict[str, Any] = self.sampling.to_dict() | {"mode": self._mode, "window": list(window.box)}
         if isinstance(start, Painted) and start.details:
             details["start"] = dict(start.details)
-        return Painted(image, details=details)
+        return Painted(image, category=start.category if isinstance(start, Painted) else None, details=details)

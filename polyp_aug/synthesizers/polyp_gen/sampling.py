@@ -13,7 +13,7 @@ SamplerName = Literal["ddim", "dpm++", "lcm"]
 
 #: Sampler → (scheduler class, its own settings, usual number of steps).
 SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict[str, Any], int]] = {
-    "ddim": (DDIMScheduler, {}, 50),
+    "ddim": (DDIMScheduler, {"clip_sample": False}, 50),
     "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}, 20),
     "lcm": (LCMScheduler, {}, 4),
 }
@@ -43,6 +43,8 @@ class Sampling:
             raise ConfigurationError(f"'sampler' must be one of {', '.join(SAMPLERS)} (got {self.sampler!r})")
         if self.num_inference_steps is not None and self.num_inference_steps < 1:
             raise ConfigurationError(f"'num_inference_steps' must be at least 1 (got {self.num_inference_steps})")
+        if self.sampler == "lcm" and self.steps > 50:
+            raise ConfigurationError(f"'num_inference_steps' must be at most 50 for lcm (got {self.steps})")
         if self.guidance_scale < 1.0:
             raise ConfigurationError(f"'guidance_scale' must be at least 1 (got {self.guidance_scale})")
         if not 0.0 < self.strength <= 1.0 or int(self.steps * self.strength) < 1:

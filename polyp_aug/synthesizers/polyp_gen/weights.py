@@ -7,7 +7,7 @@ a diffusers folder (whatever class it calls itself)
 a hub id with a pinned revision, `org/name@commit`
 an accelerate checkpoint, `…/checkpoint-N`          `base`: a diffusers folder or hub id for the other parts
 the folder of a UNet alone, `…/checkpoint-N/unet`   `base`
-a single `.safetensors` file                        `base`, for the configurations
+a single `.safetensors` file                        `base`: a diffusers folder, for the configurations
 ==================================================  =====================================================
 
 The UNet must have the 9 input channels of Stable Diffusion's inpainting: 4 of noisy latents, 1 of the mask, 4 of the
@@ -30,7 +30,7 @@ from polyp_aug.errors import ConfigurationError
 #: Input channels of an inpainting UNet.
 INPUT_CHANNELS = 9
 
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w.-]+)")
+_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 _UNPINNED = re.compile(r"[\w.-]+/[\w.-]+")
 _UNET_FOLDERS = ("unet_ema", "unet")
 
@@ -84,6 +84,8 @@ def load_inpainting_weights(
         raise ConfigurationError(
             f"{source}: its UNet has {channels} input channels, expected {INPUT_CHANNELS}: not an inpainting model"
         )
+    if safety_checker and pipeline.safety_checker is None:
+        raise ConfigurationError(f"{source}: comes without a safety checker; leave 'safety_checker' off")
     pipeline.set_progress_bar_config(disable=True)
     return InpaintingWeights(pipeline.to(device), revision)
 
@@ -100,16 +102,21 @@ def _load(source: str, base: str | None, options: dict[str, Any]) -> tuple[Stabl
     if path.is_file():
         if path.suffix != ".safetensors":
             raise ConfigurationError(f"{source}: weights must be safetensors (got {path.suffix or 'no ending'})")
+        folder = Path(_needed(base, source))
+        if not (folder / "model_index.json").is_file():
+            raise ConfigurationError(f"{source}: the 'base' of a single file must be a diffusers folder (got {base})")
         single = StableDiffusionInpaintPipeline.from_single_file(
-            path, config=_needed(base, source), local_files_only=True, **options
+            path, config=str(folder), local_files_only=True, **options
         )
         return single, _digest(path)
     found = _HUB_ID.fullmatch(source)
     if found:
         return _pipeline(source, options), found["revision"]
     if _UNPINNED.fullmatch(source):
-        raise ConfigurationError(f"{source}: a hub id needs a pinned revision, such as {source}@COMMIT")
-    raise ConfigurationError(f"{source}: no such folder or file, and no hub id with a revision (org/name@commit)")
+        raise ConfigurationError(f"{source}: no such folder; a hub id needs a pinned revision: {source}@COMMIT")
+    raise ConfigurationError(
+        f"{source}: no such folder or file, and no hub id with a commit of 40 digits (org/name@commit)"
+    )
 
 
 def _pipeline(source: str, options: dict[str, Any]) -> StableDiffusionInpaintPipeline:
