@@ -40,8 +40,8 @@ def gradient_difference(first: Tensor, second: Tensor, scales: int = 3) -> Tenso
 def colour_difference(first: Tensor, second: Tensor, cell: int = 8) -> Tensor:
     """Mean absolute difference of hue and saturation over cells of `cell` × `cell` pixels.
 
-    L = | A(c_a − c_b) |, c = x − mean of the three channels of x, A the average over a cell. Mucosa is red everywhere, so
-    the pixels' own difference, and PSNR, hardly ask for more than brightness.
+    L = | A(c_a − c_b) |, c = x − mean of the three channels of x, A the average over a cell. Mucosa is red everywhere,
+    so the pixels' own difference, and PSNR, hardly ask for more than brightness.
 
     Args:
         first: float (N, 3, H, W).
