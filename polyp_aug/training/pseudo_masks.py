@@ -188,7 +188,9 @@ def joint_crop(
     part = np.s_[y : y + side, x : x + side]
     shape = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
     small = np.asarray(cv2.resize(image[part], (size, size), interpolation=shape), dtype=np.uint8)
-    hole = cv2.resize(mask[part].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    share = np.asarray(cv2.resize(mask[part].astype(np.float32), (size, size), interpolation=cv2.INTER_AREA))
+    # A part too thin to fill half a pixel anywhere keeps the pixels that it fills most.
+    hole = share >= min(0.5, float(share.max()))
     if generator.random() < 0.5:
         small, hole = small[:, ::-1], hole[:, ::-1]
     return np.ascontiguousarray(small), np.ascontiguousarray(hole)
