@@ -41,7 +41,7 @@ class InpaintingWeights:
 
     Attributes:
         pipeline: diffusers' inpainting pipeline.
-        revision: the hub's revision, or the first 16 digits of the SHA-256 of the UNet's weights.
+        revision: the hub's commit, or 16 digits of a SHA-256 over the files of the UNet's weights.
     """
 
     pipeline: StableDiffusionInpaintPipeline
