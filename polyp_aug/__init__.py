@@ -17,6 +17,7 @@ _MODULES = {
     "Key": "polyp_aug.keys",
     "PolypAugError": "polyp_aug.errors",
     "ReferenceBank": "polyp_aug.references",
+    "Remover": "polyp_aug.removal",
     "Scene": "polyp_aug.scene",
     "generate": "polyp_aug.generation.generate",
     "load_proposer": "polyp_aug.proposers.registry",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from polyp_aug.keys import Key
     from polyp_aug.proposers.registry import load_proposer
     from polyp_aug.references import ReferenceBank
+    from polyp_aug.removal import Remover
     from polyp_aug.scene import Scene
     from polyp_aug.synthesizers.registry import load_synthesizer
 
@@ -45,6 +47,7 @@ __all__ = [
     "Key",
     "PolypAugError",
     "ReferenceBank",
+    "Remover",
     "Scene",
     "__version__",
     "generate",

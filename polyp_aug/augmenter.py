@@ -5,7 +5,7 @@ Everything that a user touches is this flow behind another door.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyp_aug.compositing import changed_region, composite, feather_width, mean_change, touched_box
@@ -15,7 +15,7 @@ from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.proposers.base import Proposer
 from polyp_aug.scene import Job, Painted, Plan, PlannedPolyp, Rejection, Scene, Synthetic, SyntheticObject
-from polyp_aug.synthesizers.base import Synthesizer
+from polyp_aug.synthesizers.base import Synthesizer, paint_by_size
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Augmenter:
             raise ConfigurationError("'plans' must name the scenes in their order")
         owners = [(index, polyp) for index, plan in enumerate(plans) for polyp in plan.polyps]
         jobs = [_job(scenes[index], polyp) for index, polyp in owners]
-        results = self._paint(jobs)
+        results = paint_by_size(self.synthesizer, jobs)
         canvases = [
             scene.image.copy() if plan.polyps else scene.image for scene, plan in zip(scenes, plans, strict=True)
         ]
@@ -121,15 +121,6 @@ class Augmenter:
             Synthetic(scene.id, canvas, tuple(made), tuple(refused))
             for scene, canvas, made, refused in zip(scenes, canvases, objects, rejections, strict=True)
         ]
-
-    def _paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
-        """Results in the order of the jobs; each frame size is one batch."""
-        results: list[Painted | Rejection] = [Rejection("not painted")] * len(jobs)
-        for indices in _by_size(jobs):
-            painted = self.synthesizer.paint([jobs[index] for index in indices])
-            for index, result in zip(indices, painted, strict=True):
-                results[index] = result
-        return results
 
     def _lay(
         self, canvas: ImageArray, scene: Scene, polyp: PlannedPolyp, result: Painted | Rejection
@@ -178,13 +169,6 @@ class Augmenter:
 def _job(scene: Scene, polyp: PlannedPolyp) -> Job:
     placement = polyp.placement
     return Job(scene.image, placement.region, polyp.prompt, polyp.feather, polyp.key, placement.reference)
-
-
-def _by_size(jobs: Sequence[Job]) -> Iterable[list[int]]:
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, job in enumerate(jobs):
-        groups.setdefault(job.image.shape, []).append(index)
-    return groups.values()
 
 
 def _holds(outer: IntBox, inner: IntBox) -> bool:

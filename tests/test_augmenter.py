@@ -21,7 +21,7 @@ from polyp_aug.proposers.random import RandomProposer
 from polyp_aug.references import ReferenceBank
 from polyp_aug.scene import Job, Painted, Placement, Plan, Rejection, Scene, SceneObject, Synthetic
 from polyp_aug.synthesizers.base import Capabilities
-from polyp_aug.synthesizers.registry import load_synthesizer, synthesizer_names
+from polyp_aug.synthesizers.registry import REFERENCE_SYNTHESIZERS, load_synthesizer
 
 
 @dataclasses.dataclass
@@ -78,7 +78,7 @@ def scenes(phantoms: Phantoms) -> list[Scene]:
     return found
 
 
-@pytest.fixture(params=(*synthesizer_names(), "tint"))
+@pytest.fixture(params=(*REFERENCE_SYNTHESIZERS, "tint"))
 def augmenter(request: pytest.FixtureRequest, phantoms: Phantoms) -> Augmenter:
     settings = AugmenterSettings(polyps_per_image=(1, 3))
     if request.param == "tint":

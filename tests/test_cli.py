@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 import typer
 from conftest import Phantoms
+from diffusers import AutoencoderTiny
 from runs import config, digests
+from tiny_diffusion import pipeline
 
 from polyp_aug.cli import app
 from polyp_aug.cli.output import parse_range, parse_shard, parse_shares, parse_size, size_text
+from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.generate import generate
+from polyp_aug.generation.remove import RemoveConfig, remove
 from polyp_aug.images import read_image, write_png
+from polyp_aug.synthesizers.options import PaintingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,6 +101,69 @@ def test_preview_writes_a_picture(phantoms: Phantoms, tmp_path: Path) -> None:
     assert read_image(tmp_path / "sheet.png").shape[1] == 1608
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "pipeline"
+    pipeline().save_pretrained(path)
+    return path
+
+
+def test_generate_and_preview_paint_with_a_model(phantoms: Phantoms, weights: Path, tmp_path: Path) -> None:
+    options = PaintingOptions(
+        weights=str(weights), sampler="dpm++", num_inference_steps=2, guidance_scale=1.5, mode="frame", batch_size=2
+    )
+    generate(
+        config(phantoms, synthesizer="polyp_gen", references=None, painting=options, count=3), tmp_path / "library"
+    )
+    flags = ("--sampler", "dpm++", "--steps", 2, "--guidance", 1.5, "--mode", "frame")
+    arguments = ("--backgrounds", phantoms.backgrounds, "--count", 3, "--seed", 1, "--polyps-per-image", "1-2")
+    by_name = ("--synthesizer", "polyp_gen", "--weights", weights, "--batch-size", 2, "--out", tmp_path / "cli")
+    result = run("generate", *arguments, *flags, *by_name)
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "cli") == digests(tmp_path / "library")
+    result = run("preview", *arguments, *flags, "--synthesizer", weights, "--out", tmp_path / "sheet.png")
+    assert result.returncode == 0, result.stderr
+    assert read_image(tmp_path / "sheet.png").shape[1] == 1608
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        ("--weights", "w"),
+        ("--base", "b"),
+        ("--lora", "l"),
+        ("--device", "cpu"),
+        ("--dtype", "float32"),
+        ("--sampler", "lcm"),
+        ("--steps", 5),
+        ("--guidance", 3),
+        ("--strength", 0.5),
+        ("--mode", "frame"),
+        ("--compile",),
+        ("--channels-last",),
+        ("--safety-checker",),
+    ],
+    ids=lambda flag: flag[0],
+)
+def test_flags_that_a_synthesizer_does_not_read_are_refused(
+    flag: tuple[object, ...],
+) -> None:
+    arguments = ["generate", "--backgrounds", "b", "--references", "r", "--count", "1", "--out", "o"]
+    with pytest.raises(ConfigurationError, match=r"'painting' \(\w+\) is for the synthesizer polyp_gen"):
+        app([*arguments, *(str(part) for part in flag)], standalone_mode=False)
+
+
+def test_remove_writes_what_the_library_writes(phantoms: Phantoms, weights: Path, tmp_path: Path) -> None:
+    options = PaintingOptions(weights=str(weights), num_inference_steps=2, batch_size=4)
+    settings = RemoveConfig(phantoms.references, painting=options, margin=9.0, categories=("polyp",), batch_size=4)
+    remove(settings, tmp_path / "library")
+    flags = ("--weights", weights, "--steps", 2, "--margin", 9, "--category", "polyp", "--batch-size", 4)
+    result = run("remove", "--data", phantoms.references, *flags, "--out", tmp_path / "cli")
+    assert result.returncode == 0, result.stderr
+    assert "10 frames, 16 polyps removed" in result.stdout
+    assert digests(tmp_path / "cli") == digests(tmp_path / "library")
+
+
 def test_prepare_split_and_statistics(phantoms: Phantoms, tmp_path: Path) -> None:
     source = tmp_path / "Kvasir-SEG"
     (source / "images").mkdir(parents=True)
@@ -125,9 +193,10 @@ def test_the_demo_makes_a_gallery(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "run" / "index.html").is_file()
 
 
-def test_an_autoencoder_is_trained_and_resumed(phantoms: Phantoms, tmp_path: Path) -> None:
+def test_an_autoencoder_and_a_pipeline_are_trained(phantoms: Phantoms, tmp_path: Path) -> None:
     data = ("--data", phantoms.backgrounds, "--data", phantoms.references, "--validation", phantoms.references)
-    small = ("--channels", "16,16", "--size", 32, "--batch-size", 2, "--steps", 3, "--save-every", 1)
+    form = ("--channels", 8, "--encoder-blocks", "1,1,1", "--decoder-blocks", "1,1,1")
+    small = (*form, "--size", 32, "--batch-size", 2, "--steps", 3, "--save-every", 1)
     begun = run("train", "autoencoder", *data, *small, "--out", tmp_path, "--seconds", 0)
     assert begun.returncode == 0, begun.stderr
     assert "time is up" in begun.stdout
@@ -135,6 +204,50 @@ def test_an_autoencoder_is_trained_and_resumed(phantoms: Phantoms, tmp_path: Pat
     assert ended.returncode == 0, ended.stderr
     assert "step 3/3" in ended.stderr
     assert (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").is_file()
+    small = ("--channels", "32,128", "--text-channels", 16, "--size", 32)
+    made = run("train", "small-pipeline", "--autoencoder", tmp_path / "vae", *small, "--out", tmp_path / "start")
+    assert made.returncode == 0, made.stderr
+    few = ("--steps", 2, "--batch-size", 2, "--examples", 6, "--save-every", 1, "--sample-every", 0)
+    start = ("--weights", tmp_path / "start", *data, *few, "--out", tmp_path / "polyp_gen")
+    trained = run("train", "polyp-gen", *start)
+    assert trained.returncode == 0, trained.stderr
+    assert "step 2/2" in trained.stderr
+    assert (tmp_path / "polyp_gen" / "pipeline" / "model_index.json").is_file()
+    again = run(*start, program=(str(ROOT / "tools" / "train_polyp_gen.py"),))
+    assert again.returncode == 0, again.stderr
+    assert f"Wrote {tmp_path / 'polyp_gen' / 'pipeline'}" in again.stdout
+
+
+def test_polyps_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
+    document = json.loads((phantoms.references / "annotations.json").read_text("utf-8"))
+    first = {item["image_id"]: item for item in reversed(document["annotations"])}
+    (tmp_path / "annotations.json").write_text(json.dumps(document | {"annotations": list(first.values())}))
+    (tmp_path / "images").symlink_to(phantoms.references / "images")
+    sets = ("--real", tmp_path, "--train", tmp_path, "--synthetic", f"same={tmp_path}", "--every-object")
+    result = run("evaluate", "polyps", *sets, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "real train (floor)" in result.stdout
+    assert str(tmp_path / "out" / "report.md") in result.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["extractor"].startswith("EfficientNet-Lite0")
+    assert report["memorisation"]["same"]["synthetic_quantiles"]["0.95"] == pytest.approx(0.0, abs=1e-6)
+    wrong = run("evaluate", "polyps", "--real", tmp_path, "--synthetic", tmp_path, "--out", tmp_path / "no")
+    assert wrong.returncode == 2
+    assert "expected NAME=COCO" in wrong.stderr
+
+
+def test_an_autoencoder_is_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
+    AutoencoderTiny(
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    ).save_pretrained(tmp_path / "vae")
+    data = ("--weights", tmp_path / "vae", "--data", phantoms.references, "--out", tmp_path / "out")
+    result = run("evaluate", "autoencoder", *data, "--size", 32, "--count", 12)
+    assert result.returncode == 0, result.stderr
+    assert "12 crops of 32 px from 10 frames" in result.stdout
+    assert (tmp_path / "out" / "rebuilt.png").is_file()
 
 
 def test_env_names_what_is_there_and_what_is_not() -> None:

@@ -238,7 +238,10 @@ def test_same_records_give_the_same_bytes(tmp_path: Path) -> None:
         ({"before": {"file_name": "x.png", "box": [1, 2, 3]}}, "a box has 3 numbers, expected 4"),
         ({"before": {"file_name": "x.png", "box": [1, 2, 3, float("nan")]}}, "nan is not a finite number"),
         ({"before": {"file_name": "x.png"}}, "no field 'box'"),
-        ({"objects": [polyp() | {"origin": "dream"}]}, "origin is 'dream', expected 'source' or 'synthetic'"),
+        (
+            {"objects": [polyp() | {"origin": "dream"}]},
+            "origin is 'dream', expected 'source', 'synthetic' or 'removed'",
+        ),
         ({"objects": [polyp([[1, 2, 3]])]}, "cannot reshape array of size 3"),
         ({"objects": [polyp([[1, 2, 3, float("inf")]])]}, "a polygon has a coordinate that is not a finite number"),
         ({"objects": [polyp({"size": [9, 9], "counts": [81]})]}, "[48, 64]"),

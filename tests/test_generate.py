@@ -510,7 +510,10 @@ def test_unusual_pictures_are_used_as_they_are(phantoms: Phantoms, tmp_path: Pat
         ({"batch_size": 0}, "'batch_size' must be at least 1"),
         ({"seed": -1}, "'seed' must not be negative"),
         ({"shard": (3, 2)}, "'shard' must be i/n"),
-        ({"synthesizer": "gan"}, r"'synthesizer' must be one of copy_paste, transplant \(got 'gan'\)"),
+        (
+            {"synthesizer": "gan"},
+            r"'synthesizer' must be one of copy_paste, polyp_gen, transplant, or .* \(got 'gan'\)",
+        ),
         ({"proposer": "oracle"}, "'proposer' must be one of random, reference"),
         ({"polyps_per_image": (2, 1)}, "polyps_per_image"),
         ({"size_range": (0.9, 0.1)}, "size_range"),

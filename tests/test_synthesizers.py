@@ -1,4 +1,4 @@
-"""What every synthesizer promises, and what each does."""
+"""What synthesizers that move real polyps promise, and what each does; those with weights have files of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from polyp_aug.proposers.random import RandomProposer
 from polyp_aug.references import ReferenceBank
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Synthesizer
-from polyp_aug.synthesizers.registry import load_synthesizer, synthesizer_names
+from polyp_aug.synthesizers.registry import REFERENCE_SYNTHESIZERS, load_synthesizer
 from polyp_aug.synthesizers.transplant import LIGHT_RANGE, blend_gradients, match_light
 
 
@@ -28,7 +28,7 @@ def bank(phantoms: Phantoms) -> ReferenceBank:
     return ReferenceBank(read_coco(phantoms.references))
 
 
-@pytest.fixture(params=synthesizer_names())
+@pytest.fixture(params=sorted(REFERENCE_SYNTHESIZERS))
 def synthesizer(request: pytest.FixtureRequest, bank: ReferenceBank) -> Synthesizer:
     return load_synthesizer(request.param, references=bank)
 
@@ -109,7 +109,9 @@ def is_whole(bank: ReferenceBank, polyp_id: str) -> bool:
 
 
 def test_an_unknown_name_and_missing_references_are_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"one of copy_paste, transplant \(got 'x'\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"one of copy_paste, polyp_gen, transplant, or a folder.* \(got 'x'\)"
+    ):
         load_synthesizer("x")
     with pytest.raises(ConfigurationError, match="give it a reference data set"):
         load_synthesizer("transplant")

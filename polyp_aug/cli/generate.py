@@ -19,26 +19,47 @@ from polyp_aug.cli.output import (
     progress_bar,
     size_text,
 )
+from polyp_aug.cli.painting import (
+    Base,
+    ChannelsLast,
+    Compile,
+    Device,
+    Dtype,
+    Guidance,
+    Lora,
+    Mode,
+    SafetyChecker,
+    Sampler,
+    Steps,
+    Strength,
+    SynthesizerName,
+    Weights,
+    painting_options,
+)
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.generation.estimate import estimate_run
-from polyp_aug.generation.generate import PreparedRun, RunLimits, RunProgress, prepare_run
+from polyp_aug.generation.facts import flatten
+from polyp_aug.generation.generate import PreparedRun, prepare_run
 from polyp_aug.generation.generate import generate as generate_run
 from polyp_aug.generation.preview import preview_sheet
 from polyp_aug.generation.run_folder import MANIFEST_NAME
+from polyp_aug.generation.writing import RunLimits, RunProgress
 from polyp_aug.images import write_png
 from polyp_aug.proposers.registry import proposer_names
-from polyp_aug.synthesizers.registry import synthesizer_names
 
 Backgrounds = Annotated[
     Path,
     typer.Option(help="Frames to paint into: a folder of pictures, a COCO file, or a folder with annotations.json."),
 ]
 References = Annotated[
-    Path, typer.Option(help="Real polyps with masks: a COCO file, or a folder with annotations.json.")
+    Path | None,
+    typer.Option(
+        help="Real polyps with masks: a COCO file, or a folder with annotations.json. For transplant, copy_paste, "
+        "--strength below 1 and the proposer reference."
+    ),
 ]
 PolypsPerImage = Annotated[str, typer.Option(help="New polyps in a frame: a number or a range.")]
-SynthesizerName = Annotated[str, typer.Option(help=f"What paints: {', '.join(synthesizer_names())}.")]
 ProposerName = Annotated[str, typer.Option(help=f"What chooses the place: {', '.join(proposer_names())}.")]
 Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
 SizeRange = Annotated[
@@ -57,8 +78,8 @@ Fix = Annotated[bool, typer.Option("--fix", help="Mend COCO files that break the
 
 def generate(
     backgrounds: Backgrounds,
-    references: References,
     out: Annotated[Path, typer.Option(help="Run folder. An interrupted run in it is resumed.")],
+    references: References = None,
     count: Annotated[int | None, typer.Option(help="Samples to make, in all shards.")] = None,
     per_image: Annotated[int | None, typer.Option(help="Samples to make from each background.")] = None,
     polyps_per_image: PolypsPerImage = "1",
@@ -77,6 +98,19 @@ def generate(
     backgrounds_images: BackgroundsImages = None,
     references_images: ReferencesImages = None,
     fix: Fix = False,
+    weights: Weights = None,
+    base: Base = None,
+    lora: Lora = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    strength: Strength = None,
+    mode: Mode = None,
+    compiled: Compile = False,
+    channels_last: ChannelsLast = False,
+    safety_checker: SafetyChecker = False,
 ) -> None:
     """Paint polyps into frames and write a COCO data set with a gallery."""
     config = GenerateConfig(
@@ -91,6 +125,23 @@ def generate(
         shard=parse_shard(shard),
         size_range=parse_shares(size_range) if size_range else None,
         feather=feather,
+        painting=painting_options(
+            synthesizer,
+            batch_size=batch_size,
+            weights=weights,
+            base=base,
+            lora=lora,
+            device=device,
+            dtype=dtype,
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            strength=strength,
+            mode=mode,
+            compiled=compiled,
+            channels_last=channels_last,
+            safety_checker=safety_checker,
+        ),
         batch_size=batch_size,
         attempts=attempts,
         backgrounds_images=backgrounds_images,
@@ -108,8 +159,8 @@ def generate(
 
 def preview(
     backgrounds: Backgrounds,
-    references: References,
     out: Annotated[Path, typer.Option(help="Picture to write, a PNG.")],
+    references: References = None,
     count: Annotated[int, typer.Option(help="Samples to show.")] = 6,
     polyps_per_image: PolypsPerImage = "1",
     synthesizer: SynthesizerName = "transplant",
@@ -121,6 +172,19 @@ def preview(
     backgrounds_images: BackgroundsImages = None,
     references_images: ReferencesImages = None,
     fix: Fix = False,
+    weights: Weights = None,
+    base: Base = None,
+    lora: Lora = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    strength: Strength = None,
+    mode: Mode = None,
+    compiled: Compile = False,
+    channels_last: ChannelsLast = False,
+    safety_checker: SafetyChecker = False,
 ) -> None:
     """Write one picture with a few samples before and after."""
     config = GenerateConfig(
@@ -133,6 +197,22 @@ def preview(
         seed=seed,
         size_range=parse_shares(size_range) if size_range else None,
         feather=feather,
+        painting=painting_options(
+            synthesizer,
+            weights=weights,
+            base=base,
+            lora=lora,
+            device=device,
+            dtype=dtype,
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            strength=strength,
+            mode=mode,
+            compiled=compiled,
+            channels_last=channels_last,
+            safety_checker=safety_checker,
+        ),
         backgrounds_images=backgrounds_images,
         references_images=references_images,
         fix=fix,
@@ -165,11 +245,15 @@ def print_result(progress: RunProgress, out: Path) -> None:
 def _print_estimate(prepared: PreparedRun, out: Path) -> None:
     found = estimate_run(prepared, out)
     excluded = ", ".join(f"{number} {reason}" for reason, number in found.excluded.items())
-    rows: list[tuple[str, object]] = [(name, value) for name, value in prepared.config.settings().items()]
+    rows: list[tuple[str, object]] = list(flatten(prepared.config.settings()))
     rows += [
         ("samples", found.samples),
         ("backgrounds", found.backgrounds),
-        ("reference polyps", f"{found.references}" + (f" (left out: {excluded})" if excluded else "")),
+        *(
+            [("reference polyps", f"{found.references}" + (f" (left out: {excluded})" if excluded else ""))]
+            if found.references
+            else []
+        ),
         ("new polyps expected", found.polyps),
         ("time expected", str(datetime.timedelta(seconds=round(found.seconds)))),
         ("size expected", f"{size_text(found.bytes)} ({size_text(found.free_bytes)} free)"),

@@ -3,47 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyp_aug.cli.output import errors, output
+from polyp_aug.cli.output import errors, output, parse_shares, progress_bar
+from polyp_aug.training.schedule import ScheduleName
+
+if TYPE_CHECKING:
+    from polyp_aug.training.folder import TrainingProgress
 
 app = typer.Typer(help="Train the synthesizers' networks on your own frames.", no_args_is_help=True)
+
+Data = Annotated[
+    list[Path],
+    typer.Option(help="Frames to train on: a COCO data set, or a folder of frames without polyps; once for each."),
+]
+Validation = Annotated[list[Path], typer.Option(help="Frames to measure on, never trained on; the same forms.")]
+Out = Annotated[Path, typer.Option(help="Folder for state, log and network. A training in it is resumed.")]
+Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
+Precision = Annotated[str, typer.Option(help="no, bf16 or fp16.")]
+Seconds = Annotated[float | None, typer.Option(help="Stop after so much time; the same command goes on.")]
+SaveEvery = Annotated[int, typer.Option(help="Steps between two savings and measurements.")]
+Half = Annotated[bool, typer.Option("--half", help="Write the network in half precision.")]
 
 
 @app.command("autoencoder")
 def autoencoder(
-    data: Annotated[
-        list[Path], typer.Option(help="Frames to train on: a folder or COCO data set; give it once for each.")
-    ],
-    validation: Annotated[list[Path], typer.Option(help="Frames to measure on, never trained on; the same forms.")],
-    out: Annotated[Path, typer.Option(help="Folder for state, log and network. A training in it is resumed.")],
-    channels: Annotated[str, typer.Option(help="Channels of the levels, the finest first.")] = "32,64,96",
-    layers: Annotated[int, typer.Option(help="Residual layers in a level.")] = 1,
-    attention: Annotated[bool, typer.Option("--attention", help="Let the coarsest level attend to itself.")] = False,
+    data: Data,
+    validation: Validation,
+    out: Out,
+    channels: Annotated[int, typer.Option(help="Channels of every layer.")] = 48,
+    encoder_blocks: Annotated[str, typer.Option(help="Residual blocks at each scale, the finest first.")] = "1,2,2",
+    decoder_blocks: Annotated[str, typer.Option(help="Residual blocks at each scale, the coarsest first.")] = "3,2,1",
+    noise: Annotated[float, typer.Option(help="Standard deviation of the latents' posterior.")] = 0.05,
     size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 128,
     batch_size: Annotated[int, typer.Option(help="Crops in a step.")] = 8,
     steps: Annotated[int, typer.Option(help="Steps in all.")] = 20_000,
     learning_rate: Annotated[float, typer.Option(help="At the start; it falls along a cosine to a tenth.")] = 6e-4,
     gradient_weight: Annotated[float, typer.Option(help="Weight of the differences of neighbouring pixels.")] = 1.0,
-    colour_weight: Annotated[float, typer.Option(help="Weight of hue and saturation over cells of 8 pixels.")] = 4.0,
+    colour_weight: Annotated[float, typer.Option(help="Weight of hue and saturation over cells of 8 pixels.")] = 1.0,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of EfficientNet-Lite0's features.")] = 0.2,
     init: Annotated[Path | None, typer.Option(help="Autoencoder of the same form to start from.")] = None,
-    seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
-    mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
-    seconds: Annotated[float | None, typer.Option(help="Stop after so much time; the same command goes on.")] = None,
-    save_every: Annotated[int, typer.Option(help="Steps between two savings and measurements.")] = 250,
-    half: Annotated[bool, typer.Option("--half", help="Write the network in half precision.")] = False,
+    seed: Seed = 0,
+    mixed_precision: Precision = "no",
+    seconds: Seconds = None,
+    save_every: SaveEvery = 250,
+    half: Half = False,
 ) -> None:
-    """Train a small KL autoencoder for latent diffusion."""
+    """Train a small autoencoder for latent diffusion."""
     # torch takes seconds to import, and the other commands don't need it.
-    from polyp_aug.training.autoencoder import AutoencoderConfig, TrainingProgress, train_autoencoder
+    from polyp_aug.training.autoencoder import AutoencoderConfig, train_autoencoder
 
     config = AutoencoderConfig(
-        channels=_numbers(channels),
-        layers=layers,
-        attention=attention,
+        channels=channels,
+        encoder_blocks=_numbers(encoder_blocks),
+        decoder_blocks=_numbers(decoder_blocks),
+        noise=noise,
         size=size,
         batch_size=batch_size,
         steps=steps,
@@ -55,10 +71,6 @@ def autoencoder(
         init=str(init or ""),
     )
 
-    def show(progress: TrainingProgress) -> None:
-        text = f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  PSNR {progress.psnr:.2f} dB"
-        errors.print(text, markup=False, highlight=False)
-
     finished = train_autoencoder(
         config,
         data,
@@ -68,14 +80,153 @@ def autoencoder(
         seconds=seconds,
         save_every=save_every,
         half=half,
-        observer=show,
+        observer=_show,
     )
     text = f"Wrote {out / 'vae'}" + ("" if finished else "; time is up, the same command goes on")
     output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("small-pipeline")
+def small_pipeline(
+    autoencoder: Annotated[Path, typer.Option(help="Folder of a trained autoencoder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    channels: Annotated[str, typer.Option(help="Channels of the UNet's levels, the finest first.")] = "96,160,224",
+    layers: Annotated[int, typer.Option(help="Residual layers in a level.")] = 1,
+    text_channels: Annotated[int, typer.Option(help="Channels of the text encoder.")] = 64,
+    size: Annotated[int, typer.Option(help="Side in pixels of the pictures that it will be trained on.")] = 128,
+    seed: Seed = 0,
+) -> None:
+    """Write a small inpainting pipeline with random weights around an autoencoder, to be trained by polyp-gen."""
+    from polyp_aug.training.small_pipeline import SmallPipelineConfig, build_small_pipeline
+
+    config = SmallPipelineConfig(
+        channels=_numbers(channels), layers=layers, text_channels=text_channels, size=size, seed=seed
+    )
+    build_small_pipeline(config, autoencoder).save_pretrained(out)
+    output.print(f"Wrote {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("polyp-gen")
+def polyp_gen(
+    weights: Annotated[
+        str, typer.Option(help="What to start from: a diffusers folder, or a hub id as org/name@commit.")
+    ],
+    data: Data,
+    validation: Validation,
+    out: Out,
+    base: Annotated[str | None, typer.Option(help="Where the parts come from that the weights lack.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels; the weights' own by default.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 20_000,
+    batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 8,
+    micro_batch: Annotated[int, typer.Option(help="Examples that go through the network at once; 0 for all.")] = 0,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-5,
+    schedule: Annotated[
+        ScheduleName, typer.Option(help="Of the learning rate: constant, or cosine down to a tenth.")
+    ] = "constant",
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    lesion_weight: Annotated[float, typer.Option(help="Weight of the lesion-guided loss; 0 is without.")] = 0.5,
+    snr_gamma: Annotated[
+        float | None, typer.Option(help="min-SNR weights; not with zero terminal SNR and v-prediction.")
+    ] = None,
+    prediction_type: Annotated[str, typer.Option(help="epsilon or v_prediction; the weights' own by default.")] = "",
+    prompt_dropout: Annotated[float, typer.Option(help="Share of examples without a prompt, for guidance.")] = 0.1,
+    ema: Annotated[float, typer.Option(help="Decay of the moving average.")] = 0.999,
+    lora_rank: Annotated[int, typer.Option(help="Train a LoRA adapter of this rank; 0 trains the whole UNet.")] = 0,
+    examples: Annotated[int, typer.Option(help="Different examples that are drawn.")] = 20_000,
+    polyp_frames: Annotated[
+        float | None, typer.Option(help="Share of examples from frames with polyps; as many as there are by default.")
+    ] = None,
+    polyp_share: Annotated[float, typer.Option(help="Of those, share whose prompt is Polyp.")] = 0.6,
+    box_share: Annotated[float, typer.Option(help="Share of polyps' masks that are boxes, not polygons.")] = 0.5,
+    mask_sides: Annotated[str, typer.Option(help="Sides of masks of normal mucosa, in pixels at 512.")] = "30-200",
+    outline_masks: Annotated[
+        bool, typer.Option("--outline-masks", help="The polyps' own outlines for masks: the ablation without BPM.")
+    ] = False,
+    context: Annotated[str, typer.Option(help="Side of the crop over the longer side of the mask.")] = "1.2-3.0",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for latents, which trainings share; OUT/cache by default.")
+    ] = None,
+    cached: Annotated[bool, typer.Option(help="Keep latents on disk; without, every batch is encoded anew.")] = True,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")
+    ] = False,
+    trackers: Annotated[
+        list[str] | None, typer.Option("--tracker", help="tensorboard, wandb, mlflow, none; give it once for each.")
+    ] = None,
+    sample_every: Annotated[int, typer.Option(help="Steps between two sheets of samples; 0 for none.")] = 1000,
+    seed: Seed = 0,
+    mixed_precision: Precision = "no",
+    seconds: Seconds = None,
+    save_every: SaveEvery = 250,
+    half: Half = False,
+) -> None:
+    """Train a model to paint polyps and to remove them: Polyp-Gen."""
+    from polyp_aug.synthesizers.polyp_gen.weights import load_inpainting_weights
+    from polyp_aug.training.examples import ExampleSettings
+    from polyp_aug.training.frames import read_frames
+    from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions, train_polyp_gen
+    from polyp_aug.training.pseudo_masks import PseudoMaskSettings
+
+    loaded = load_inpainting_weights(weights, base=base)
+    masks = PseudoMaskSettings(polyp_share=polyp_share, box_share=box_share, sides=parse_shares(mask_sides))
+    drawn = ExampleSettings(
+        size=size or loaded.native_size,
+        masks=masks,
+        polyp_frames=polyp_frames,
+        outlines=outline_masks,
+        context=parse_shares(context),
+        seed=seed,
+    )
+    config = PolypGenConfig(
+        examples=drawn,
+        count=examples,
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        warmup=warmup,
+        lesion_weight=lesion_weight,
+        snr_gamma=snr_gamma,
+        prompt_dropout=prompt_dropout,
+        prediction_type=prediction_type,
+        ema=ema,
+        lora_rank=lora_rank,
+        seed=seed,
+    )
+    options = TrainingOptions(
+        cache=(cache or out / "cache") if cached else None,
+        seconds=seconds,
+        save_every=save_every,
+        sample_every=sample_every,
+        gradient_checkpointing=gradient_checkpointing,
+        trackers=tuple(name for name in trackers or ["tensorboard"] if name != "none"),
+        half=half,
+    )
+    with progress_bar("encoded") as show:
+        finished = train_polyp_gen(
+            config,
+            loaded,
+            read_frames(data),
+            read_frames(validation),
+            out,
+            options=options,
+            mixed_precision=mixed_precision,
+            observer=_show,
+            cache_observer=show,
+        )
+    text = f"Wrote {out / 'pipeline'}" + ("" if finished else "; time is up, the same command goes on")
+    output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(progress: TrainingProgress) -> None:
+    measures = "".join(f"  {name} {value:.4f}" for name, value in progress.measures.items())
+    text = f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}{measures}"
+    errors.print(text, markup=False, highlight=False)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"expected numbers such as 32,64,96 (got {text!r})") from None
+        raise typer.BadParameter(f"expected numbers such as 1,2,2 (got {text!r})") from None

@@ -71,6 +71,15 @@ class Backgrounds:
     digest: str
     left_out: tuple[str, ...] = ()
 
+    def described(self) -> dict[str, Any]:
+        """What `run.json` says of them."""
+        return {
+            "backgrounds": self.name,
+            "background_pictures": len(self.frames),
+            **({"backgrounds_left_out": list(self.left_out)} if self.left_out else {}),
+            "backgrounds_sha256": self.digest,
+        }
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -85,18 +94,22 @@ class Sample:
     choices: tuple[int, ...]
 
 
-def read_backgrounds(config: GenerateConfig) -> Backgrounds:
-    """The backgrounds of a run: a folder of pictures, or a COCO data set.
+def read_backgrounds(path: Path, images: Path | None, fix: bool) -> Backgrounds:
+    """The frames of a run: a folder of pictures, or a COCO data set.
+
+    Args:
+        path: the folder, or the COCO file.
+        images: folder of the pictures where it isn't beside their COCO file.
+        fix: mend a COCO file that breaks the format where that is possible.
 
     Raises:
         ConfigurationError: there is no picture.
         CocoError: the COCO file breaks the format.
     """
-    path = config.backgrounds
     if path.is_dir() and not (path / "annotations.json").is_file():
         found = _from_folder(path)
     else:
-        found = _from_coco(path, read_coco(path, image_root=config.backgrounds_images, fix=config.fix))
+        found = _from_coco(path, read_coco(path, image_root=images, fix=fix))
     if not found.frames:
         raise ConfigurationError(f"{path}: no pictures")
     return found
@@ -105,7 +118,9 @@ def read_backgrounds(config: GenerateConfig) -> Backgrounds:
 def deal_samples(config: GenerateConfig, frames: int) -> SampleDeck:
     """The samples of a run over so many frames."""
     total = config.count if config.count is not None else frames * (config.per_image or 1)
-    return SampleDeck(config, frames, total)
+    return SampleDeck(
+        frames, total, seed=config.seed, shard=config.shard, per_image=config.per_image, attempts=config.attempts
+    )
 
 
 class SampleDeck:
@@ -116,25 +131,33 @@ class SampleDeck:
     alone, so that no sample depends on another.
 
     Args:
-        config: the run's settings.
         frames: number of backgrounds.
         total: number of samples in all shards.
+        seed: of the run.
+        shard: (i, n), i from 1.
+        per_image: samples of each background, or None for `total` over all of them.
+        attempts: backgrounds to try for a sample, without `per_image`.
     """
 
-    def __init__(self, config: GenerateConfig, frames: int, total: int) -> None:
+    def __init__(
+        self, frames: int, total: int, *, seed: int, shard: tuple[int, int], per_image: int | None, attempts: int = 1
+    ) -> None:
         self.total = total
-        self._config = config
         self._frames = frames
+        self._seed = seed
+        self._shard = shard
+        self._per_image = per_image
+        self._attempts = attempts
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def __len__(self) -> int:
         """Number of samples in this shard."""
-        index, number = self._config.shard
+        index, number = self._shard
         return max(0, (self.total - index) // number + 1)
 
     def number(self, position: int) -> int:
         """The number, over all shards, of the sample at a position; past the end, of the one that would follow."""
-        index, shards = self._config.shard
+        index, shards = self._shard
         return position * shards + index - 1
 
     def __getitem__(self, position: int) -> Sample:
@@ -142,13 +165,13 @@ class SampleDeck:
         if not 0 <= position < len(self):
             raise IndexError(position)
         number = self.number(position)
-        if self._config.per_image is not None:
-            return Sample(number, (number // self._config.per_image,))
+        if self._per_image is not None:
+            return Sample(number, (number // self._per_image,))
         cycle, place = divmod(number, self._frames)
         first = int(self._order(cycle)[place])
-        spare = min(self._config.attempts, self._frames) - 1
+        spare = min(self._attempts, self._frames) - 1
         drawn = (
-            Key(self._config.seed, "other backgrounds", number)
+            Key(self._seed, "other backgrounds", number)
             .generator("index")
             .choice(self._frames - 1, spare, replace=False)
             if spare
@@ -158,7 +181,7 @@ class SampleDeck:
         return Sample(number, (first, *(int(other) + (int(other) >= first) for other in drawn)))
 
     def _shuffled(self, cycle: int) -> npt.NDArray[np.int64]:
-        return Key(self._config.seed, "backgrounds", cycle).generator("order").permutation(self._frames)
+        return Key(self._seed, "backgrounds", cycle).generator("order").permutation(self._frames)
 
 
 def _from_folder(root: Path) -> Backgrounds:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from polyp_aug.errors import RunFolderDamagedError
+from polyp_aug.generation.card_texts import ADDED, REMOVED
 from polyp_aug.generation.facts import flatten, readable
+from polyp_aug.generation.run_folder import is_removal
 from polyp_aug.generation.tally import CardStatistics, quantile
 from polyp_aug.images import write_bytes
 
@@ -17,27 +19,6 @@ MAX_ROWS = 20
 
 #: Quantiles in the table of sizes.
 QUANTILES = {"smallest": 0.0, "10 %": 0.1, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "largest": 1.0}
-
-_HEAD = """# Polyp detection data set with synthetic polyps
-
-{made} colonoscopy frames with {synthetic} synthetic polyps, made by `polyp_aug`. Each frame is a real background into
-which polyps were painted; nothing else in the frame was changed. `index.html` shows every sample before and after.
-
-> **Not a medical device, not for diagnosis.** The polyps that were added never existed. They are made for the training
-> of detectors, and a detector trained on them must be tested on real frames of other patients.
-"""
-
-_FILES = """## What is here
-
-| File | Content |
-|---|---|
-| `images/` | the frames with the new polyps, lossless PNG |
-| `annotations.json` | COCO annotations of all objects, those that were there before and the new ones |
-| `before/` | the original pixels of the part of each frame that was changed, lossless PNG |
-| `manifest.jsonl` | one record a sample: background, objects, how each polyp was made, and why samples failed |
-| `run.json` | settings, inputs and versions of the run |
-| `index.html` | a gallery that opens from disk, without a network |
-"""
 
 _LOADING = """## How to load it
 
@@ -67,17 +48,9 @@ train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset", datase
 ```
 """
 
-_LIMITS = """## Limits
-
-* The pictures are not evidence of anything in a patient. Don't use them to diagnose, to teach diagnosis without saying
-  what they are, or to test a detector: measure on real frames.
-* Backgrounds and reference polyps often come from few centres and devices; what they lack, this data set lacks too.
-* Boxes and masks of the new polyps follow from how they were painted and no physician has checked them. Objects that
-  were there before keep their annotations; polyps that those missed are still missed.
-* The frames keep what the originals show, burned-in text included. The licences above go on applying to what was made
-  from them, and name those to credit.
-* Split by patient or sequence (`group` in `manifest.jsonl`), never by frame: a frame made from a background must not
-  stand in another split than the background or the reference polyp.
+_ROUNDING = """
+A diffusion model painted. On one kind of processor, with as many threads, equal settings give equal bytes; other
+batches (another batch size, shards) or another processor give pictures that agree up to rounding.
 """
 
 _REPRODUCTION = """\
@@ -101,16 +74,18 @@ def write_card(out: Path, run: Mapping[str, Any], statistics: CardStatistics) ->
     for name in ("config", "inputs", "versions"):
         if not isinstance(run.get(name), Mapping):
             raise RunFolderDamagedError(f"run.json: {name!r} is {run.get(name)!r}, expected an object")
+    texts = REMOVED if is_removal(run) else ADDED
+    painted = statistics.removed if is_removal(run) else statistics.synthetic
     sections = [
-        _HEAD.format(made=f"{statistics.made:,}", synthetic=f"{statistics.synthetic:,}"),
-        _FILES,
-        _counts(statistics),
-        _sizes(statistics),
+        texts.head.format(made=f"{statistics.made:,}", painted=f"{painted:,}"),
+        texts.files,
+        _counts(statistics, texts.noun, painted),
+        _sizes(statistics, texts.noun),
         _sources(statistics),
-        _how(run, statistics),
+        _how(run, statistics, texts.noun),
         _LOADING.format(classes=_classes(statistics)),
         _failures(statistics),
-        _LIMITS,
+        texts.limits,
         _reproduction(run),
     ]
     text = "\n".join(section for section in sections if section)
@@ -136,19 +111,22 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _counts(statistics: CardStatistics) -> str:
+def _counts(statistics: CardStatistics, noun: str, painted: int) -> str:
     rows: list[tuple[object, ...]] = [
         ("frames made", statistics.made),
         ("samples skipped", statistics.skipped),
-        ("new polyps", statistics.synthetic),
-        ("objects that were there before", statistics.source),
-        *((f"frames with {number} new polyp(s)", count) for number, count in statistics.polyps_per_frame.items()),
+        (noun, painted),
+        ("objects that were there before" if noun == ADDED.noun else "objects that are still there", statistics.source),
+        *(
+            (f"frames with {number} {noun.removesuffix('s')}(s)", count)
+            for number, count in statistics.polyps_per_frame.items()
+        ),
         *((f"objects of category {name}", count) for name, count in statistics.categories.items()),
     ]
     return "## Counts\n\n" + table(("What", "Number"), rows)
 
 
-def _sizes(statistics: CardStatistics) -> str:
+def _sizes(statistics: CardStatistics, noun: str) -> str:
     if not statistics.diameters:
         return ""
     rows = [
@@ -156,7 +134,7 @@ def _sizes(statistics: CardStatistics) -> str:
         ("share of the frame, %", *(quantile(statistics.shares, q) / 10 for q in QUANTILES.values())),
     ]
     note = "The diameter is that of a disc of the mask's area. Diameters are rounded to 1 px, shares to 0.1 %.\n"
-    return "## Sizes of the new polyps\n\n" + table(("Size", *QUANTILES), rows) + "\n" + note
+    return f"## Sizes of the {noun}\n\n" + table(("Size", *QUANTILES), rows) + "\n" + note
 
 
 def _sources(statistics: CardStatistics) -> str:
@@ -169,11 +147,11 @@ def _sources(statistics: CardStatistics) -> str:
     return "## Sources and licences\n\n" + table(head, rows) if rows else ""
 
 
-def _how(run: Mapping[str, Any], statistics: CardStatistics) -> str:
+def _how(run: Mapping[str, Any], statistics: CardStatistics, noun: str) -> str:
     parts = ["## How it was made\n"]
     if statistics.methods:
         rows = [(*method, count) for method, count in statistics.methods.items()]
-        parts.append(table(("Proposer (where)", "Synthesizer (what)", "New polyps"), rows))
+        parts.append(table(("Proposer (where)", "Synthesizer (what)", noun.capitalize()), rows))
     for title, settings in (("Setting", run["config"]), ("Input", run["inputs"])):
         if facts := flatten(settings):
             parts.append(table((title, "Value"), facts))
@@ -208,4 +186,5 @@ def _reproduction(run: Mapping[str, Any]) -> str:
     seed = run["config"].get("seed")
     known = [f"Seed {cell(seed)}." if seed is not None else "", f"Versions: {versions}." if versions else ""]
     line = " ".join(part for part in known if part)
-    return f"## Reproducing it\n\n{line}\n\n{_REPRODUCTION}"
+    rounding = _ROUNDING if "painting" in run["config"] else ""
+    return f"## Reproducing it\n\n{line}\n\n{_REPRODUCTION}{rounding}"

@@ -65,8 +65,8 @@ def estimate_run(prepared: PreparedRun, out: Path, *, tries: int = 8) -> RunEsti
     return RunEstimate(
         samples=total,
         backgrounds=len(prepared.backgrounds.frames),
-        references=len(prepared.references),
-        excluded=dict(prepared.references.excluded),
+        references=len(prepared.references or ()),
+        excluded=dict(prepared.references.excluded) if prepared.references else {},
         tried=tried,
         polyps=round(polyps * scale),
         seconds=seconds * scale,

@@ -10,7 +10,7 @@ from polyp_aug.coco import CocoAnnotation, CocoCategory, CocoImage, CocoLicense,
 from polyp_aug.errors import RunFolderDamagedError
 from polyp_aug.generation.card import write_card
 from polyp_aug.generation.gallery import write_gallery
-from polyp_aug.generation.run_folder import read_records, read_run
+from polyp_aug.generation.run_folder import is_removal, read_records, read_run
 from polyp_aug.generation.tally import Tally
 
 ANNOTATIONS_NAME = "annotations.json"
@@ -26,7 +26,8 @@ def finish_run(folder: Path) -> None:
     run = read_run(folder)
     write_annotations(folder, run)
     tally = Tally()
-    write_gallery(tally.through(read_records(folder)), folder, title=_title(run))
+    noun = "removed polyp" if is_removal(run) else "new polyp"
+    write_gallery(tally.through(read_records(folder)), folder, title=_title(run), noun=noun)
     write_card(folder, run, tally.statistics())
 
 
@@ -48,6 +49,8 @@ def write_annotations(folder: Path, run: Mapping[str, Any]) -> None:
         annotation_id = 0
         for image_id, record in enumerate(_made(folder), start=1):
             for item in record["objects"]:
+                if item["origin"] == "removed":
+                    continue
                 annotation_id += 1
                 if item["category"] not in category_ids:
                     raise RunFolderDamagedError(f"sample {record['sample']}: unknown category {item['category']!r}")
@@ -56,7 +59,8 @@ def write_annotations(folder: Path, run: Mapping[str, Any]) -> None:
 
 def _title(run: Mapping[str, Any]) -> str:
     config, inputs = run["config"], run["inputs"]
-    return f"{inputs['backgrounds']} with polyps by {config['synthesizer']}"
+    word = "without" if is_removal(run) else "with"
+    return f"{inputs['backgrounds']} {word} polyps by {config['synthesizer']}"
 
 
 def _made(folder: Path) -> Iterator[dict[str, Any]]:

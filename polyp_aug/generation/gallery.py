@@ -23,6 +23,7 @@ from urllib.parse import quote
 from polyp_aug.errors import ConfigurationError, RunFolderDamagedError
 from polyp_aug.generation.facts import flatten, readable
 from polyp_aug.generation.outlines import svg_path
+from polyp_aug.generation.samples import PAINTED
 from polyp_aug.generation.tally import frame_size, reference_of
 from polyp_aug.images import write_bytes
 
@@ -37,7 +38,9 @@ _JSON_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
 _URL_SAFE = "/-._~"
 
 
-def write_gallery(records: Iterable[Mapping[str, Any]], out: Path, *, title: str, limit: int = 2000) -> None:
+def write_gallery(
+    records: Iterable[Mapping[str, Any]], out: Path, *, title: str, noun: str = "new polyp", limit: int = 2000
+) -> None:
     """Write `index.html` into a run folder.
 
     The page depends on the arguments alone: the same records give the same bytes. Pictures are linked by relative path,
@@ -47,6 +50,7 @@ def write_gallery(records: Iterable[Mapping[str, Any]], out: Path, *, title: str
         records: records of `manifest.jsonl`, consumed once; only those that are shown are kept in memory.
         out: the run folder; it must exist.
         title: heading of the page, plain text.
+        noun: what was painted, in the singular.
         limit: most samples on the page; when there are more, the first ones are shown and the page says so.
 
     Raises:
@@ -58,12 +62,12 @@ def write_gallery(records: Iterable[Mapping[str, Any]], out: Path, *, title: str
         raise ConfigurationError(f"limit of the gallery is {limit}, expected at least 1")
     tiles: list[dict[str, Any]] = []
     skips: list[dict[str, Any]] = []
-    made = skipped = synthetic = 0
+    made = skipped = painted = 0
     for record in records:
         try:
             if record["status"] == "made":
                 made += 1
-                synthetic += sum(item["origin"] == "synthetic" for item in record["objects"])
+                painted += sum(item["origin"] in PAINTED for item in record["objects"])
                 if len(tiles) < limit:
                     tiles.append(_tile(record))
             elif record["status"] == "skipped":
@@ -76,7 +80,7 @@ def write_gallery(records: Iterable[Mapping[str, Any]], out: Path, *, title: str
             raise RunFolderDamagedError(f"sample {record.get('sample', '?')}: no field {error}") from error
         except (TypeError, ValueError) as error:
             raise RunFolderDamagedError(f"sample {record.get('sample', '?')}: {error}") from error
-    data = {"made": made, "skipped": skipped, "synthetic": synthetic, "tiles": tiles, "skips": skips}
+    data = {"noun": noun, "made": made, "skipped": skipped, "synthetic": painted, "tiles": tiles, "skips": skips}
     write_bytes(out / "index.html", _page(title, data).encode("utf-8", "xmlcharrefreplace"))
 
 
@@ -87,6 +91,7 @@ def _page(title: str, data: Mapping[str, Any]) -> str:
     )
     values = {
         "title": html.escape(title),
+        "noun": html.escape(str(data["noun"])),
         "style_hash": _csp_hash(style),
         "script_hash": _csp_hash(script),
         "style": style,
@@ -121,11 +126,11 @@ def _tile(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _object(item: Mapping[str, Any], width: int, height: int) -> dict[str, Any]:
-    if item["origin"] not in ("source", "synthetic"):
-        raise ValueError(f"origin is {item['origin']!r}, expected 'source' or 'synthetic'")
+    if item["origin"] not in ("source", *PAINTED):
+        raise ValueError(f"origin is {item['origin']!r}, expected 'source', 'synthetic' or 'removed'")
     area = _number(item["area"])
     shown = {
-        "synthetic": item["origin"] == "synthetic",
+        "synthetic": item["origin"] in PAINTED,
         "category": readable(item["category"]),
         "box": _box(item["bbox"]),
         "area": area,

@@ -110,4 +110,4 @@ def _total(run: dict[str, Any]) -> int:
     config = run["config"]
     if "count" in config:
         return int(config["count"])
-    return int(config["per_image"]) * int(run["inputs"]["background_pictures"])
+    return int(config.get("per_image", 1)) * int(run["inputs"]["background_pictures"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -12,12 +10,10 @@ from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.generate import PreparedRun
 from polyp_aug.generation.samples import Outcome
 from polyp_aug.images import ImageArray
+from polyp_aug.sheets import grid
 
 #: Width of one picture of the sheet in pixels.
 TILE_WIDTH = 400
-
-#: Pixels between the pictures.
-GAP = 8
 
 _OUTLINE = (64, 224, 208)
 
@@ -44,7 +40,7 @@ def preview_sheet(prepared: PreparedRun, count: int, *, outlines: bool = False) 
     if not pairs:
         reasons = "; ".join(outcomes[0].record["reasons"])
         raise ConfigurationError(f"none of {len(samples)} samples could be made ({reasons})")
-    return _grid(pairs, columns=2)
+    return grid(pairs, columns=2)
 
 
 def _pair(outcome: Outcome, outlines: bool) -> ImageArray:
@@ -66,18 +62,3 @@ def _pair(outcome: Outcome, outlines: bool) -> ImageArray:
 def _scaled(image: ImageArray) -> ImageArray:
     height = max(1, round(image.shape[0] * TILE_WIDTH / image.shape[1]))
     return np.asarray(cv2.resize(image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _grid(tiles: Sequence[ImageArray], columns: int) -> ImageArray:
-    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
-    width = max(sum(tile.shape[1] for tile in row) + GAP * (len(row) - 1) for row in rows)
-    heights = [max(tile.shape[0] for tile in row) for row in rows]
-    sheet = np.full((sum(heights) + GAP * (len(rows) - 1), width, 3), 255, np.uint8)
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        left = 0
-        for tile in row:
-            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-            left += tile.shape[1] + GAP
-        top += height + GAP
-    return sheet

@@ -39,8 +39,11 @@ RUN_NAME = "run.json"
 LOCK_NAME = ".lock"
 PICTURE_FOLDERS = ("images", "before")
 
-#: Settings that only name things for people: inputs are compared by their digests.
-NAMES = ("inputs.backgrounds", "inputs.references")
+#: Settings that only name things for people: inputs are compared by their digests and revisions.
+NAMES = ("inputs.backgrounds", "inputs.references", "inputs.weights", "inputs.base", "inputs.lora")
+
+#: The setting `task` of runs that remove polyps; runs that add them have none.
+REMOVAL = "remove"
 
 #: What a record holds, by status.
 _FIELDS: Mapping[str, Mapping[str, type]] = {
@@ -208,6 +211,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
+def is_removal(run: Mapping[str, Any]) -> bool:
+    """Whether a run removes polyps instead of adding them.
+
+    Args:
+        run: what `run.json` holds.
+    """
+    return bool(run["config"].get("task") == REMOVAL)
+
+
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     """The manifest's complete records, one after the other.
 
@@ -248,7 +260,7 @@ def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for section, values in run.items():
         if isinstance(values, Mapping):
-            flat |= {f"{section}.{key}": value for key, value in values.items()}
+            flat |= {f"{section}.{key}": value for key, value in _flat(values).items()}
         else:
             flat[section] = values
     return flat

@@ -17,6 +17,9 @@ from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.scene import Plan, Scene, Synthetic
 
+#: Origins of objects that a run painted, or painted over; "source" objects were there and still are.
+PAINTED = ("synthetic", "removed")
+
 #: Category of a polyp whose synthesizer names none.
 DEFAULT_CATEGORY = "polyp"
 
@@ -63,7 +66,9 @@ class SampleMaker:
         attempts = [_Attempt(sample) for sample in samples]
         for turn in range(max((len(sample.choices) for sample in samples), default=0)):
             self._turn(turn, [attempt for attempt in attempts if attempt.outcome is None])
-        return [attempt.outcome or _skipped(attempt) for attempt in attempts]
+        return [
+            attempt.outcome or skipped(attempt.sample, attempt.problems, attempt.unreadable) for attempt in attempts
+        ]
 
     def plan(self, sample: Sample, choice: int = 0) -> tuple[Scene, Plan]:
         """A sample's scene and plan with one of its backgrounds.
@@ -83,7 +88,7 @@ class SampleMaker:
             try:
                 scene, plan = self.plan(attempt.sample, turn)
             except ImageError as error:
-                attempt.unreadable.append(f"{frame.source.file}: {str(error).removeprefix(f'{frame.path}: ')}")
+                attempt.unreadable.append(unreadable_message(frame, error))
                 continue
             if plan.polyps:
                 ready.append((attempt, scene, plan))
@@ -130,11 +135,22 @@ def _made(attempt: _Attempt, frame: Background, scene: Scene, plan: Plan, result
     return Outcome(record, {"images": result.image, "before": before})
 
 
-def _skipped(attempt: _Attempt) -> Outcome:
+def skipped(sample: Sample, problems: Sequence[str], unreadable: Sequence[str]) -> Outcome:
+    """A sample that gave nothing.
+
+    Args:
+        problems: why.
+        unreadable: messages about frames that can't be read.
+    """
     record = {
-        "sample": attempt.sample.number,
+        "sample": sample.number,
         "status": "skipped",
-        "reasons": attempt.unreadable + attempt.problems,
-        "unreadable": attempt.unreadable,
+        "reasons": [*unreadable, *problems],
+        "unreadable": list(unreadable),
     }
     return Outcome(record, {})
+
+
+def unreadable_message(frame: Background, error: ImageError) -> str:
+    """What is said of a frame that can't be read, without this machine's folders."""
+    return f"{frame.source.file}: {str(error).removeprefix(f'{frame.path}: ')}"

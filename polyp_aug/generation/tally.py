@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from polyp_aug.errors import RunFolderDamagedError
+from polyp_aug.generation.samples import PAINTED
 
 #: Most different reasons that are counted apart; further ones are counted as `OTHER_REASON`.
 MAX_REASONS = 200
@@ -41,14 +42,15 @@ class CardStatistics:
 
     Attributes:
         made, skipped: samples.
-        synthetic, source: objects that were painted, objects that were there before.
+        synthetic, removed, source: objects that were painted, that were painted over, and that were and are there.
+            What is said of synthetic objects below holds for removed ones in runs that remove.
         polyps_per_frame: number of synthetic objects → frames, in rising order.
-        categories: category name → objects of both origins, sorted by name.
+        categories: category name → objects that are annotated, sorted by name.
         methods: (proposer, synthesizer) → synthetic objects, sorted.
         references: id of the reference polyp (`reference_of`) → synthetic objects, sorted.
         backgrounds: source of the background → frames, sorted.
-        reference_sources: source of the reference polyp, where the provenance's details have it as `reference_source`
-            → synthetic objects, sorted.
+        reference_sources: source of the reference polyp, where the provenance's details (or those of what painting
+            started from) have it as `reference_source` → synthetic objects, sorted.
         diameters: diameter in pixels of the disc of the object's area, rounded → synthetic objects, in rising order.
         shares: area as a share of the frame, in thousandths, rounded → synthetic objects, in rising order.
         unreadable: message about each background that could not be read → samples that lost it, sorted; at most
@@ -59,6 +61,7 @@ class CardStatistics:
     made: int
     skipped: int
     synthetic: int
+    removed: int
     source: int
     polyps_per_frame: Mapping[int, int]
     categories: Mapping[str, int]
@@ -132,6 +135,7 @@ class Tally:
             made=self._samples["made"],
             skipped=self._samples["skipped"],
             synthetic=self._origins["synthetic"],
+            removed=self._origins["removed"],
             source=self._origins["source"],
             polyps_per_frame=_ordered(self._polyps_per_frame),
             categories=_ordered(self._categories),
@@ -153,8 +157,9 @@ class Tally:
         painted = 0
         for item in record["objects"]:
             self._origins[item["origin"]] += 1
-            self._categories[item["category"]] += 1
-            if item["origin"] == "synthetic":
+            if item["origin"] != "removed":
+                self._categories[item["category"]] += 1
+            if item["origin"] in PAINTED:
                 painted += 1
                 self._add_synthetic(item["provenance"])
                 area = item["area"]
@@ -168,7 +173,7 @@ class Tally:
         self._methods[provenance["proposer"], provenance["synthesizer"]] += 1
         if reference := reference_of(provenance):
             self._references[reference] += 1
-        if source := provenance.get("details", {}).get("reference_source"):
+        if source := _reference_details(provenance).get("reference_source"):
             self._reference_sources[_source_name(source)] += 1
 
 
@@ -186,7 +191,14 @@ def frame_size(record: Mapping[str, Any]) -> tuple[int, int]:
 
 def reference_of(provenance: Mapping[str, Any]) -> str:
     """Id of the reference polyp whose pixels the synthesizer used, else of the one that the proposer used, else ""."""
-    return str(provenance.get("details", {}).get("reference") or provenance.get("reference") or "")
+    return str(_reference_details(provenance).get("reference") or provenance.get("reference") or "")
+
+
+def _reference_details(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the synthesizer says of its reference polyp; a diffusion model says it of what it started from."""
+    details: Mapping[str, Any] = provenance.get("details", {})
+    start: Mapping[str, Any] = details.get("start", details)
+    return start
 
 
 def quantile(histogram: Mapping[int, int], q: float) -> int:

@@ -17,12 +17,14 @@ class Capabilities:
         output: "edit" repaints a part of a frame; "frame" makes a whole frame from a mask.
         feathered: whether composition gives its result a soft edge.
         needs_text: whether the prompt matters.
+        removes: whether the prompt "Normal" gives mucosa without a polyp.
         native_size: side in pixels of the picture that its model works on, or None where any size will do.
     """
 
     output: Literal["edit", "frame"]
     feathered: bool
     needs_text: bool = False
+    removes: bool = False
     native_size: int | None = None
 
 
@@ -50,3 +52,15 @@ class Synthesizer(Protocol):
             A result for every job, in order: a picture of the job's size, of which only the box of the job's region and
             the feather around it are used, or the reason why there is none.
         """
+
+
+def paint_by_size(synthesizer: Synthesizer, jobs: Sequence[Job]) -> list[Painted | Rejection]:
+    """Results of jobs in their order; each frame size is one batch for the synthesizer."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, job in enumerate(jobs):
+        groups.setdefault(job.image.shape, []).append(index)
+    results: dict[int, Painted | Rejection] = {}
+    for indices in groups.values():
+        painted = synthesizer.paint([jobs[index] for index in indices])
+        results.update(zip(indices, painted, strict=True))
+    return [results[index] for index in range(len(jobs))]

@@ -1,34 +1,38 @@
-"""Training a small KL autoencoder (Rombach et al., 2022) for latent diffusion on endoscopy frames.
+"""Training a small autoencoder for latent diffusion (Rombach et al., 2022) on endoscopy frames.
 
-L = L1 + w_g L_gradient + w_c L_colour + w_p L_perceptual + w_kl KL(q(z|x) ‖ N(0, 1)), with an exponential moving
-average of the weights.
+The networks have no normalisation (diffusers' `AutoencoderTiny`): group normalisation takes away what is constant over
+a picture, such as its hue. The posterior is q(z|x) = N(μ(x), σ²) with a fixed σ, so that the divergence from N(0, 1)
+is μ² / 2 and a constant:
+
+    L = L1 + w_g L_gradient + w_c L_colour + w_p L_perceptual + w_kl mean(μ²) / 2.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderTiny
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from polyp_aug.errors import ConfigurationError, RunConfigurationChanged
-from polyp_aug.images import write_bytes
-from polyp_aug.training.crops import CropDataset, list_frames
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.training.crops import CropDataset
+from polyp_aug.training.folder import TrainingFolder, TrainingProgress
+from polyp_aug.training.frames import Frame, digest_frames, read_frames
 from polyp_aug.training.reconstruction import PerceptualDistance, colour_difference, gradient_difference, psnr
+from polyp_aug.training.schedule import learning_rate
 
-STATE_NAME = "state.pt"
-CONFIG_NAME = "config.json"
-LOG_NAME = "log.jsonl"
 FINAL_NAME = "vae"
+
+#: Crops of the validation frames that are measured.
+VALIDATION_CROPS = 64
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,13 @@ class AutoencoderConfig:
     """Settings of a training.
 
     Attributes:
-        channels: of each level, from the finest on; each level after the first halves the side.
-        layers: residual layers in a level.
-        attention: whether the coarsest level attends to itself; on a CPU that takes a tenth of the time.
+        channels: of every layer.
+        encoder_blocks: residual blocks at each scale of the encoder, from the picture's own on; each scale after the
+            first halves the side.
+        decoder_blocks: of the decoder, from the latents' scale on; as many scales.
         latent_channels: of the latent picture.
-        size: side of the crops in pixels, a multiple of 2 ** (levels − 1).
+        noise: σ, standard deviation of the posterior.
+        size: side of the crops in pixels, a multiple of 2 ** (scales − 1).
         batch_size: crops in a step.
         steps: in all.
         learning_rate: of AdamW, at the start; it falls along a cosine to a tenth.
@@ -53,72 +59,71 @@ class AutoencoderConfig:
         ConfigurationError: a value is out of its range.
     """
 
-    channels: tuple[int, ...] = (32, 64, 96)
-    layers: int = 1
-    attention: bool = False
+    channels: int = 48
+    encoder_blocks: tuple[int, ...] = (1, 2, 2)
+    decoder_blocks: tuple[int, ...] = (3, 2, 1)
     latent_channels: int = 4
+    noise: float = 0.05
     size: int = 128
     batch_size: int = 8
     steps: int = 20_000
     learning_rate: float = 6e-4
     gradient_weight: float = 1.0
-    colour_weight: float = 4.0
+    colour_weight: float = 1.0
     perceptual_weight: float = 0.2
-    kl_weight: float = 1e-6
+    kl_weight: float = 1e-3
     ema: float = 0.999
     seed: int = 0
     init: str = ""
 
     def __post_init__(self) -> None:
-        if not self.channels or any(number % 16 for number in self.channels):
-            raise ConfigurationError(f"'channels' must be multiples of 16 (got {self.channels})")
-        if self.size % self.scale or self.size < 4 * self.scale:
-            raise ConfigurationError(f"'size' must be a multiple of {self.scale} and at least four (got {self.size})")
-        for name in ("layers", "latent_channels", "batch_size", "steps"):
+        for name in ("channels", "latent_channels", "batch_size", "steps"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
+        for name in ("noise", "gradient_weight", "colour_weight", "perceptual_weight", "kl_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
+        if not 0.0 < self.learning_rate < 1.0:
+            raise ConfigurationError(f"'learning_rate' must be within (0, 1) (got {self.learning_rate})")
+        if not 0.0 <= self.ema < 1.0:
+            raise ConfigurationError(f"'ema' must be within [0, 1) (got {self.ema})")
+        blocks = (*self.encoder_blocks, *self.decoder_blocks)
+        if len(self.encoder_blocks) != len(self.decoder_blocks) or not blocks or min(blocks) < 0:
+            raise ConfigurationError(
+                f"'encoder_blocks' and 'decoder_blocks' must have one number for each scale "
+                f"(got {self.encoder_blocks} and {self.decoder_blocks})"
+            )
+        if self.size % self.scale or self.size < 4 * self.scale:
+            raise ConfigurationError(f"'size' must be a multiple of {self.scale} and at least four (got {self.size})")
 
     @property
     def scale(self) -> int:
         """Side of the picture over the side of its latents."""
-        return int(2 ** (len(self.channels) - 1))
+        return int(2 ** (len(self.encoder_blocks) - 1))
 
-    def build(self) -> AutoencoderKL:
+    def build(self) -> AutoencoderTiny:
         """The network, with weights drawn from the seed or read from `init`.
 
         Raises:
-            ConfigurationError: the network in `init` has another form.
+            ConfigurationError: the network in `init` can't be read or has another form.
         """
-        levels = len(self.channels)
+        scales = len(self.encoder_blocks)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            model = AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * levels,
-                up_block_types=("UpDecoderBlock2D",) * levels,
-                block_out_channels=self.channels,
-                layers_per_block=self.layers,
+            model = AutoencoderTiny(
+                encoder_block_out_channels=(self.channels,) * scales,
+                decoder_block_out_channels=(self.channels,) * scales,
+                num_encoder_blocks=self.encoder_blocks,
+                num_decoder_blocks=self.decoder_blocks,
                 latent_channels=self.latent_channels,
-                sample_size=self.size,
-                norm_num_groups=16,
-                mid_block_add_attention=self.attention,
             )
         if self.init:
-            start = AutoencoderKL.from_pretrained(self.init, use_safetensors=True, dtype=torch.float32)
             try:
+                start = AutoencoderTiny.from_pretrained(self.init, use_safetensors=True, dtype=torch.float32)
                 model.load_state_dict(start.state_dict())
-            except RuntimeError as error:
-                raise ConfigurationError(f"'init' {self.init}: another form of network ({error})") from error
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ConfigurationError(f"'init' {self.init}: not an autoencoder of this form ({error})") from error
         return model
-
-
-@dataclass
-class TrainingProgress:
-    """Where a training is."""
-
-    step: int
-    steps: int
-    loss: float
-    psnr: float
 
 
 def train_autoencoder(
@@ -136,10 +141,10 @@ def train_autoencoder(
     """Train, or go on with a training that was begun; the same steps lead to the same weights.
 
     At the end, and where time runs out, the moving average is written to `out/vae`, which
-    `AutoencoderKL.from_pretrained` loads.
+    `AutoencoderTiny.from_pretrained` loads.
 
     Args:
-        config: the settings; a folder is only continued with equal ones.
+        config: the settings; a folder is only continued with equal ones, and equal data.
         data: folders of pictures or COCO data sets to train on.
         validation: the same to measure on; never trained on.
         out: folder for the state, the log, and in the end the network.
@@ -153,161 +158,171 @@ def train_autoencoder(
         Whether all steps are done; False where time ran out.
 
     Raises:
-        RunConfigurationChanged: `out` was begun with other settings.
-        ConfigurationError: there is no data, or a value is out of its range.
+        RunConfigurationChanged: `out` was begun with other settings or data.
+        ConfigurationError: there is no data, a value is out of its range, or there are several processes.
     """
     if mixed_precision not in ("no", "bf16", "fp16"):
         raise ConfigurationError(f"'mixed_precision' must be no, bf16 or fp16 (got {mixed_precision!r})")
     if save_every < 1:
         raise ConfigurationError(f"'save_every' must be at least 1 (got {save_every})")
     start = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    _settle(config, out)
+    frames, held_out = read_frames(data), read_frames(validation)
     accelerator = Accelerator(mixed_precision=mixed_precision)
-    trainer = _Trainer(config, accelerator, out, validation)
-    trainer.load()
-    loader = trainer.loader(list_frames(data))
+    if accelerator.num_processes > 1:
+        raise ConfigurationError(f"training runs in one process (got {accelerator.num_processes})")
+    inputs = {"data": digest_frames(frames), "validation": digest_frames(held_out)}
+    folder = TrainingFolder(out, asdict(config) | inputs | {"mixed_precision": mixed_precision})
+    trainer = _Trainer(config, accelerator, frames, held_out)
+    state = folder.load()
+    if state is not None:
+        trainer.load(state)
     losses: list[float] = []
-    for crops in loader:
+    for crops in trainer.batches():
         losses.append(trainer.step(crops))
         done = trainer.number == config.steps
         late = seconds is not None and time.monotonic() - start > seconds
         if trainer.number % save_every == 0 or done or late:
             progress = TrainingProgress(trainer.number, config.steps, sum(losses) / len(losses), trainer.measure())
             losses.clear()
-            trainer.save(progress)
+            folder.save(trainer.state(), progress)
             if observer is not None:
                 observer(progress)
         if late:
             break
-    trainer.export(half)
+    model = trainer.finish()
+    folder.replace(FINAL_NAME, (model.half() if half else model).save_pretrained)
     return trainer.number == config.steps
 
 
-def _settle(config: AutoencoderConfig, out: Path) -> None:
-    file = out / CONFIG_NAME
-    settings = json.loads(json.dumps(asdict(config)))
-    if file.exists():
-        old = json.loads(file.read_bytes())
-        changed = [
-            f"{name} was {old.get(name)!r}, is {settings[name]!r}"
-            for name in settings
-            if old.get(name) != settings[name]
-        ]
-        if changed:
-            raise RunConfigurationChanged(f"{out}: begun with other settings ({'; '.join(changed)})")
-    else:
-        write_bytes(file, json.dumps(settings, indent=2).encode())
+def whiten_colours(model: AutoencoderTiny, pictures: Tensor) -> None:
+    """Let a network with random weights see and paint all colours alike.
+
+    Mucosa differs in brightness much more than in hue, so that random filters, and the latents behind them, hold
+    brightness alone, and hues are learned late or never. With the mean μ and the covariance C = U Λ Uᵀ of the pixels,
+    the first convolution is made to see Λ^(−1/2) Uᵀ (x − μ), and the last one to give μ + U Λ^(1/2) y.
+
+    Args:
+        model: written in place; its layers work on pictures in [0, 1].
+        pictures: float (N, 3, H, W) in [−1, 1].
+    """
+    pixels = (pictures.permute(1, 0, 2, 3).flatten(1).double() + 1.0) / 2.0
+    mean = pixels.mean(dim=1)
+    values, vectors = torch.linalg.eigh(torch.cov(pixels))
+    spread = values.clamp_min(1e-6).sqrt()
+    first, last = model.encoder.layers[0], model.decoder.layers[-1]
+    with torch.no_grad():
+        seen = torch.einsum("okhw,kc->ochw", first.weight.double(), (vectors / spread).T)
+        first.bias -= torch.einsum("ochw,c->o", seen, mean)
+        first.weight.copy_(seen)
+        last.weight.copy_(torch.einsum("ck,kihw->cihw", vectors * spread, last.weight.double()))
+        last.bias.copy_(mean + (vectors * spread) @ last.bias.double())
 
 
 class _Trainer:
-    def __init__(self, config: AutoencoderConfig, accelerator: Accelerator, out: Path, validation: list[Path]) -> None:
+    def __init__(
+        self, config: AutoencoderConfig, accelerator: Accelerator, frames: Sequence[Frame], held_out: Sequence[Frame]
+    ) -> None:
         self._config = config
         self._accelerator = accelerator
-        self._out = out
+        self._frames = [frame.path for frame in frames]
+        self._held_out = CropDataset(
+            [frame.path for frame in held_out],
+            size=config.size,
+            count=VALIDATION_CROPS,
+            seed=config.seed + 1,
+            scales=(1.0, 1.0),
+        )
         model = config.build()
-        self.ema = EMAModel(model.parameters(), decay=config.ema, model_cls=AutoencoderKL, model_config=model.config)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self.ema.to(accelerator.device)
+        if not config.init:
+            crops = CropDataset(self._frames, size=config.size, count=128, seed=config.seed + 2)
+            whiten_colours(model, torch.stack([crops[number] for number in range(len(crops))]))
+        self._model = model.to(accelerator.device)
+        self._weights = list(self._model.parameters())
+        self._ema = EMAModel(self._weights, decay=config.ema)
+        optimizer = torch.optim.AdamW(self._weights, betas=(0.9, 0.99), weight_decay=1e-4)
+        self._prepared, self._optimizer = accelerator.prepare(self._model, optimizer)
         self._perceptual = PerceptualDistance().to(accelerator.device) if config.perceptual_weight else None
         self.number = 0
-        self._validation = CropDataset(
-            list_frames(validation), size=config.size, count=64, seed=config.seed + 1, scales=(1.0, 1.0)
-        )
 
-    def loader(self, frames: list[Path]) -> DataLoader[Tensor]:
+    def batches(self) -> DataLoader[Tensor]:
         """The batches that are still to come."""
         size = self._config.batch_size
-        crops = CropDataset(frames, size=self._config.size, count=self._config.steps * size, seed=self._config.seed)
+        crops = CropDataset(
+            self._frames, size=self._config.size, count=self._config.steps * size, seed=self._config.seed
+        )
         rest = Subset(crops, range(self.number * size, len(crops)))
         return DataLoader(rest, batch_size=size, num_workers=1, prefetch_factor=4)
 
     def step(self, crops: Tensor) -> float:
         """One step of training; its loss."""
         config = self._config
-        progress = self.number / config.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * (0.55 + 0.45 * float(torch.cos(torch.tensor(torch.pi * progress))))
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(config.learning_rate, self.number, config.steps, schedule="cosine")
         pictures = crops.to(self._accelerator.device)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.number)
         with self._accelerator.autocast():
-            posterior = self._unwrapped().encode(pictures).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
-            rebuilt = self._unwrapped().decode(posterior.mean + posterior.std * noise).sample
+            latents = self._model.encode(pictures).latents
+            noise = torch.randn(latents.shape, generator=generator).to(latents)
+            rebuilt = self._model.decode(latents + config.noise * noise).sample
             loss = (rebuilt - pictures).abs().mean()
             loss = loss + config.gradient_weight * gradient_difference(rebuilt, pictures)
             loss = loss + config.colour_weight * colour_difference(rebuilt, pictures)
             if self._perceptual is not None:
                 loss = loss + config.perceptual_weight * self._perceptual(rebuilt, pictures)
-            loss = loss + config.kl_weight * posterior.kl().mean()
+            loss = loss + config.kl_weight * latents.float().square().mean() / 2.0
         self._accelerator.backward(loss)
-        self._accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.model.parameters())
+        self._accelerator.clip_grad_norm_(self._weights, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._ema.step(self._weights)
         self.number += 1
         return float(loss.detach())
 
     @torch.no_grad()
-    def measure(self) -> float:
-        """Mean PSNR in dB of the moving average on 64 fixed crops of the validation frames, at their own size."""
-        model = self._unwrapped()
-        self.ema.store(model.parameters())
-        self.ema.copy_to(model.parameters())
-        ratios = []
-        for crops in DataLoader(self._validation, batch_size=16):
+    def measure(self) -> dict[str, float]:
+        """PSNR in dB and colour difference of the moving average, in float32, on crops of the validation frames."""
+        self._ema.store(self._weights)
+        self._ema.copy_to(self._weights)
+        ratios, colours = [], []
+        for crops in DataLoader(self._held_out, batch_size=16):
             pictures = crops.to(self._accelerator.device)
-            with self._accelerator.autocast():
-                rebuilt = model.decode(model.encode(pictures).latent_dist.mean).sample
-            ratios.append(psnr(rebuilt.clamp(-1, 1), pictures))
-        self.ema.restore(model.parameters())
-        return float(torch.cat(ratios).mean())
+            rebuilt = self._model.decode(self._model.encode(pictures).latents).sample.clamp(-1, 1)
+            ratios.append(psnr(rebuilt, pictures))
+            colours.append(colour_difference(rebuilt, pictures))
+        self._ema.restore(self._weights)
+        return {"psnr": float(torch.cat(ratios).mean()), "colour": float(torch.stack(colours).mean())}
 
-    def save(self, progress: TrainingProgress) -> None:
-        """Save the state, atomically, and add a line to the log."""
-        state = {
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        scaler = self._accelerator.scaler
+        return {
             "step": self.number,
-            "model": self._unwrapped().state_dict(),
-            "ema": self.ema.shadow_params,
-            "ema_steps": self.ema.optimization_step,
-            "optimizer": self.optimizer.state_dict(),
+            "weights": [weight.detach() for weight in self._weights],
+            "ema": self._ema.shadow_params,
+            "ema_steps": self._ema.optimization_step,
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
         }
-        temporary = self._out / f".{STATE_NAME}.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self._out / STATE_NAME)
-        with open(self._out / LOG_NAME, "a", encoding="ascii") as stream:
-            stream.write(json.dumps(asdict(progress)) + "\n")
 
-    def load(self) -> None:
-        """Take up a saved state, if there is one."""
-        file = self._out / STATE_NAME
-        if not file.exists():
-            return
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        self._unwrapped().load_state_dict(state["model"])
-        for own, saved in zip(self.ema.shadow_params, state["ema"], strict=True):
-            own.copy_(saved)
-        self.ema.optimization_step = state["ema_steps"]
-        self.optimizer.load_state_dict(state["optimizer"])
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        own, saved = (*self._weights, *self._ema.shadow_params), (*state["weights"], *state["ema"])
+        with torch.no_grad():
+            for mine, theirs in zip(own, saved, strict=True):
+                mine.copy_(theirs)
+        self._ema.optimization_step = state["ema_steps"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
         self.number = state["step"]
 
     @torch.no_grad()
-    def export(self, half: bool) -> None:
-        """Write the moving average as a diffusers folder, with the factor that scales latents to unit variance.
-
-        The live weights are overwritten: no step may follow.
-        """
-        model = self._unwrapped()
-        self.ema.copy_to(model.parameters())
-        spread = torch.cat(
-            [
-                model.encode(crops.to(model.device)).latent_dist.mean.flatten().cpu()
-                for crops in DataLoader(self._validation, batch_size=16)
-            ]
-        )
-        model.register_to_config(scaling_factor=round(1.0 / float(spread.std()), 5))
-        (model.half() if half else model).save_pretrained(self._out / FINAL_NAME)
-
-    def _unwrapped(self) -> AutoencoderKL:
-        return self._accelerator.unwrap_model(self.model)
+    def finish(self) -> AutoencoderTiny:
+        """The moving average, with the factor that scales latents to unit variance. No step may follow."""
+        self._ema.copy_to(self._weights)
+        latents = [
+            self._model.encode(crops.to(self._accelerator.device)).latents.flatten()
+            for crops in DataLoader(self._held_out, batch_size=16)
+        ]
+        self._model.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 5))
+        return self._model

@@ -11,39 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from polyp_aug.coco import read_coco, resolve_image
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.images import ImageArray, channel_max, list_images, read_image
+from polyp_aug.images import ImageArray, channel_max, read_image
 from polyp_aug.keys import Key
 from polyp_aug.mucosa import DARKEST
 
 #: A crop with a larger share of dark pixels is drawn again, at most `_ATTEMPTS` times.
 LARGEST_DARK = 0.4
 _ATTEMPTS = 4
-
-
-def list_frames(sources: Sequence[Path]) -> list[Path]:
-    """The pictures of folders and COCO data sets, in a fixed order.
-
-    Args:
-        sources: folders of pictures, COCO files, or folders with `annotations.json`.
-
-    Raises:
-        ConfigurationError: there is none.
-        CocoError: a COCO file breaks the format.
-        ImageError: a source is no folder.
-    """
-    frames: list[Path] = []
-    for source in sources:
-        if source.is_file() or (source / "annotations.json").is_file():
-            dataset = read_coco(source)
-            names = sorted(image.file_name for image in dataset.images)
-            frames.extend(resolve_image(dataset.image_root, name) for name in names)
-        else:
-            frames.extend(list_images(source))
-    if not frames:
-        raise ConfigurationError(f"no pictures in {', '.join(str(source) for source in sources)}")
-    return frames
 
 
 class CropDataset(Dataset[Tensor]):

@@ -7,7 +7,7 @@ without polyps, or one wholly outside of B. Image and mask go through one joint 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +77,12 @@ class PseudoMask:
 
 
 def draw_pseudo_mask(
-    width: int, height: int, boxes: Sequence[Box], settings: PseudoMaskSettings, generator: np.random.Generator
+    width: int,
+    height: int,
+    boxes: Sequence[Box],
+    settings: PseudoMaskSettings,
+    generator: np.random.Generator,
+    outline: Callable[[int], MaskArray] | None = None,
 ) -> PseudoMask | None:
     """A mask and its prompt for a frame.
 
@@ -87,6 +92,8 @@ def draw_pseudo_mask(
         boxes: of its polyps, xywh in pixels; empty for a frame without.
         settings: shares and sizes.
         generator: the source of randomness.
+        outline: gives the mask, bool (height, width), of the polyp in a box, by the box's place in `boxes`; where it is
+            given, that is the *Polyp* mask, as without BPM.
 
     Returns:
         The pair, or None where the polyps leave no room for a *Normal* mask.
@@ -94,9 +101,11 @@ def draw_pseudo_mask(
     scale = max(width, height) / 512.0
     grown = [outer_box(box, settings.margin * scale, width, height) for box in boxes]
     if grown and generator.random() < settings.polyp_share:
-        box = grown[generator.integers(len(grown))]
+        chosen = int(generator.integers(len(grown)))
+        if outline is not None:
+            return PseudoMask(outline(chosen), "Polyp")
         corners = SQUARE if generator.random() < settings.box_share else inscribed_polygon(generator)
-        return PseudoMask(fill_polygon(corners, box, width, height), "Polyp")
+        return PseudoMask(fill_polygon(corners, grown[chosen], width, height), "Polyp")
     low, high = (min(side * scale, width, height) for side in settings.sides)
     for _ in range(_ATTEMPTS):
         w, h = (max(1, round(side)) for side in generator.uniform(low, high, 2))
@@ -153,9 +162,13 @@ def fill_polygon(corners: npt.NDArray[np.float64], box: IntBox, width: int, heig
 
 
 def joint_crop(
-    image: ImageArray, mask: MaskArray, size: int, generator: np.random.Generator
+    image: ImageArray,
+    mask: MaskArray,
+    size: int,
+    generator: np.random.Generator,
+    context: tuple[float, float] = (1.0, np.inf),
 ) -> tuple[ImageArray, MaskArray]:
-    """One and the same random square crop and flip of image and mask, at `size` pixels.
+    """One and the same random square crop, flip and quarter turn of image and mask, at `size` pixels.
 
     The crop keeps the whole mask where that fits into the frame's shorter side, and else as much of it as fits.
 
@@ -166,6 +179,8 @@ def joint_crop(
         mask: bool (H, W), not empty.
         size: side of the result in pixels.
         generator: the source of randomness.
+        context: smallest and largest side of the crop over the longer side of the mask's box. As in painting, a crop
+            may always be as large as `size`, and is never larger than the frame's shorter side.
 
     Returns:
         Image, uint8 RGB (size, size, 3), and mask, bool (size, size), of the same part of the frame.
@@ -177,8 +192,9 @@ def joint_crop(
     if box is None:
         raise ConfigurationError("'mask' must not be empty")
     height, width = mask.shape
-    shorter = min(height, width)
-    side = int(generator.integers(min(max(box[2], box[3]), shorter), shorter + 1))
+    longer, shorter = max(box[2:]), min(height, width)
+    least, most = (min(max(longer * factor, floor), shorter) for factor, floor in zip(context, (1, size), strict=True))
+    side = int(generator.integers(int(least), int(most) + 1))
     x, y = (
         int(generator.integers(max(0, start + length - side), min(start, total - side) + 1))
         if length <= side
@@ -193,4 +209,5 @@ def joint_crop(
     hole = share >= min(0.5, float(share.max()))
     if generator.random() < 0.5:
         small, hole = small[:, ::-1], hole[:, ::-1]
-    return np.ascontiguousarray(small), np.ascontiguousarray(hole)
+    turns = int(generator.integers(4))
+    return np.ascontiguousarray(np.rot90(small, turns)), np.ascontiguousarray(np.rot90(hole, turns))

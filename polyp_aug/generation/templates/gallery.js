@@ -106,7 +106,7 @@
   }
 
   function tileElement(tile, place) {
-    const polyps = counted(tile.fresh.length, "new polyp");
+    const polyps = counted(tile.fresh.length, data.noun);
     const shown = stage(tile, `Sample ${tile.sample}: ${polyps} in ${tile.file}`, false);
     const sizes = SIZES.filter((_, size) => tile.fresh.some((object) => object.size === size)).join(", ");
     const open = make("button", { class: "open", type: "button", "aria-haspopup": "dialog" },
@@ -195,7 +195,8 @@
       make("a", { href: tile.before }, "Open the original's crop"));
     const cards = make("div", { class: "cards" });
     cards.append(facts("Background", [["size", `${tile.width} × ${tile.height} px`], ...tile.facts]));
-    tile.fresh.forEach((object, index) => cards.append(objectFacts(object, tile, `New polyp ${index + 1}`)));
+    const title = data.noun[0].toUpperCase() + data.noun.slice(1);
+    tile.fresh.forEach((object, index) => cards.append(objectFacts(object, tile, `${title} ${index + 1}`)));
     for (const object of tile.objects) if (!object.synthetic) cards.append(objectFacts(object, tile, "Already there"));
     if (tile.rejections.length) {
       const list = make("ul", {}, ...tile.rejections.map((reason) => make("li", {}, reason)));
@@ -261,7 +262,7 @@
   fillChoices("synthesizer", (tile) => tile.fresh.map((object) => object.synthesizer), String);
   fillChoices("count", (tile) => [tile.fresh.length], String);
 
-  at("summary").textContent = [counted(data.made, "sample"), counted(data.synthetic, "synthetic polyp"),
+  at("summary").textContent = [counted(data.made, "sample"), counted(data.synthetic, data.noun),
     `${number(data.skipped)} skipped`].join(" · ");
   if (data.tiles.length < data.made) {
     at("cut").hidden = false;

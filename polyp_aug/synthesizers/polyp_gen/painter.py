@@ -20,12 +20,10 @@ from polyp_aug.geometry import intersection
 from polyp_aug.images import ImageArray
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities, Synthesizer
-from polyp_aug.synthesizers.polyp_gen.sampling import Sampling
+from polyp_aug.synthesizers.options import NORMAL, Sampling
+from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size
-
-#: The prompt for mucosa without a polyp.
-NORMAL = "Normal"
 
 #: A painted region whose values spread less than this, in grey levels, is black or of one colour.
 LEAST_SPREAD = 2.0
@@ -65,10 +63,11 @@ class PolypGen:
         self.sampling = sampling or Sampling()
         self.revision = weights.revision
         self._pipeline = weights.pipeline
-        self._scheduler = self.sampling.scheduler(self._pipeline.scheduler.config)
+        self._scheduler = make_scheduler(self.sampling, self._pipeline.scheduler.config)
         levels = len(self._pipeline.unet.config.block_out_channels)
-        self._multiple = int(self._pipeline.vae_scale_factor) * 2 ** (levels - 1)
-        trained = int(self._pipeline.unet.config.sample_size) * int(self._pipeline.vae_scale_factor)
+        self._cell = int(self._pipeline.vae_scale_factor)
+        self._multiple = self._cell * 2 ** (levels - 1)
+        trained = int(self._pipeline.unet.config.sample_size) * self._cell
         self._size = trained if size is None else size
         if mode not in ("crop", "frame"):
             raise ConfigurationError(f"'mode' must be crop or frame (got {mode!r})")
@@ -85,7 +84,9 @@ class PolypGen:
         self._batch_size = batch_size
         self._start = start
         self._embeddings: dict[str, Tensor] = {}
-        self.capabilities = Capabilities(output="edit", feathered=True, needs_text=True, native_size=self._size)
+        self.capabilities = Capabilities(
+            output="edit", feathered=True, needs_text=True, removes=True, native_size=self._size
+        )
 
     def paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
         """As `Synthesizer.paint`. On a CPU jobs of different batches differ by rounding only (4e-6 before quantising).
@@ -154,9 +155,9 @@ class PolypGen:
         if self._mode == "crop":
             box = crop_box(job.region, width, height, self._size, self._context)
             if intersection(job.region.box, box) == job.region.box:
-                return cut_window(start.image, job.region, box, (self._size, self._size))
+                return cut_window(start.image, job.region, box, (self._size, self._size), self._cell)
         size = frame_size(width, height, self._size, self._multiple)
-        return cut_window(start.image, job.region, (0, 0, width, height), size)
+        return cut_window(start.image, job.region, (0, 0, width, height), size, self._cell)
 
     def _sample(self, windows: Sequence[Window], jobs: Sequence[Job]) -> tuple[npt.NDArray[np.float32], Sequence[bool]]:
         """Pictures of a batch of windows of one size, and whether the safety checker blacked each out.

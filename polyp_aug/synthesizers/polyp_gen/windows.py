@@ -65,7 +65,28 @@ def frame_size(width: int, height: int, size: int, multiple: int) -> tuple[int, 
     return wide, high
 
 
-def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, int]) -> Window:
+def snap_mask(mask: MaskArray, cell: int) -> MaskArray:
+    """Grow a mask to whole cells of `cell` × `cell` pixels: a cell is set where any of its pixels is.
+
+    A latent pixel is repainted as a whole or not at all. diffusers takes the pixel in the middle of each cell for the
+    mask of the latents, and blanks the picture by the mask of the pixels, so that the two part at the mask's edge; on a
+    snapped mask they agree. Training and painting both snap.
+
+    Args:
+        mask: bool (h, w), both multiples of `cell`.
+        cell: side of the picture over the side of its latents.
+
+    Raises:
+        ConfigurationError: a side is no multiple of `cell`.
+    """
+    height, width = mask.shape
+    if height % cell or width % cell:
+        raise ConfigurationError(f"'mask' must have sides that are multiples of {cell} (got {width}×{height})")
+    cells = mask.reshape(height // cell, cell, width // cell, cell).any(axis=(1, 3))
+    return np.asarray(cells.repeat(cell, axis=0).repeat(cell, axis=1))
+
+
+def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, int], cell: int) -> Window:
     """The window of a box, at the model's size.
 
     Args:
@@ -73,6 +94,7 @@ def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, 
         region: what to repaint.
         box: xywh in pixels, inside of the frame.
         size: (width, height) of the window at the model's size.
+        cell: see `snap_mask`.
 
     Raises:
         ConfigurationError: no pixel of the region lies inside of the box.
@@ -86,4 +108,4 @@ def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, 
     small = np.asarray(cv2.resize(part, size, interpolation=how), dtype=np.uint8)
     # Any pixel that the mask touches is repainted, so that no trace of a thin part is left.
     share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return Window(box, np.ascontiguousarray(small), np.asarray(share > 0))
+    return Window(box, np.ascontiguousarray(small), snap_mask(np.asarray(share > 0), cell))

@@ -1,0 +1,1 @@
+"""Measurements that judge synthetic polyps and the networks that paint them."""

@@ -1,0 +1,311 @@
+"""Training Polyp-Gen: fine-tuning an inpainting model on frames with boxes, or a small one from scratch.
+
+The autoencoder and the text encoder stay as they are. Each step takes a batch of examples (BPM masks, prompts *Polyp*
+and *Normal*), adds noise to their latents and minimises the lesion-guided objective (`objective`). Every random number
+comes from the seed and the number of the step, so that a training that was stopped takes the same steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.images import ImageArray, write_png
+from polyp_aug.keys import Key
+from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
+from polyp_aug.training.batches import ExampleOrder
+from polyp_aug.training.denoiser import Denoiser, Draw, Objective
+from polyp_aug.training.examples import EMPTY_PROMPT, PROMPTS, Example, ExampleDataset, ExampleSettings
+from polyp_aug.training.folder import TrainingFolder, TrainingProgress
+from polyp_aug.training.frames import Frame, digest_frames
+from polyp_aug.training.latents import LatentCache, LatentExample, embed_prompts, encode_examples
+from polyp_aug.training.schedule import ScheduleName, learning_rate
+from polyp_aug.training.sheets import paint_sheet
+
+FINAL_NAME = "pipeline"
+LORA_NAME = "lora"
+SHEETS_NAME = "samples"
+
+#: Examples of the validation frames that the loss is measured on, and of each prompt on a sheet of samples.
+VALIDATION_EXAMPLES = 64
+SHEET_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class PolypGenConfig:
+    """Settings of a training; the defaults fine-tune Stable Diffusion as in the paper.
+
+    Attributes:
+        examples: how examples are drawn.
+        count: number of different examples; they are used over and over again.
+        steps: in all.
+        batch_size: examples in a step.
+        micro_batch: examples that go through the network at once, or 0 for the whole batch.
+        learning_rate: of AdamW.
+        schedule: of the learning rate.
+        warmup: steps in which the learning rate rises.
+        lesion_weight: λ of the lesion-guided loss.
+        snr_gamma: γ of min-SNR, or None for equal weights. Not for v-prediction with zero terminal SNR.
+        prompt_dropout: share of examples whose prompt is dropped, for guidance.
+        prediction_type: "epsilon" or "v_prediction", or "" for what the weights were trained for.
+        ema: decay of the moving average.
+        lora_rank: rank of a LoRA adapter that is trained in place of the whole network, or 0.
+        seed: the only source of randomness.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    examples: ExampleSettings
+    count: int = 20_000
+    steps: int = 20_000
+    batch_size: int = 8
+    micro_batch: int = 0
+    learning_rate: float = 1e-5
+    schedule: ScheduleName = "constant"
+    warmup: int = 0
+    lesion_weight: float = 0.5
+    snr_gamma: float | None = None
+    prompt_dropout: float = 0.1
+    prediction_type: str = ""
+    ema: float = 0.999
+    lora_rank: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("count", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
+        for name in ("micro_batch", "warmup", "lesion_weight", "lora_rank", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
+        for name in ("prompt_dropout", "ema"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigurationError(f"{name!r} must be within [0, 1) (got {getattr(self, name)})")
+        if not 0.0 < self.learning_rate < 1.0:
+            raise ConfigurationError(f"'learning_rate' must be within (0, 1) (got {self.learning_rate})")
+        if self.schedule not in ("constant", "cosine"):
+            raise ConfigurationError(f"'schedule' must be constant or cosine (got {self.schedule!r})")
+        if self.snr_gamma is not None and self.snr_gamma <= 0:
+            raise ConfigurationError(f"'snr_gamma' must be positive (got {self.snr_gamma})")
+        if self.prediction_type not in ("", "epsilon", "v_prediction"):
+            raise ConfigurationError(
+                f"'prediction_type' must be epsilon or v_prediction (got {self.prediction_type!r})"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What doesn't decide which steps are taken: a training may be continued with others.
+
+    Attributes:
+        cache: folder for latents, which other trainings may share; None encodes every batch anew.
+        seconds: stop after so much time; the state is saved.
+        save_every: steps between two savings and measurements.
+        sample_every: steps between two sheets of painted samples, or 0 for none.
+        gradient_checkpointing: compute activations again in the backward pass: less memory, more time.
+        trackers: "tensorboard", "wandb", "mlflow": where losses and samples are logged to as well.
+        half: write the pipeline in half precision.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    cache: Path | None = None
+    seconds: float | None = None
+    save_every: int = 250
+    sample_every: int = 1000
+    gradient_checkpointing: bool = False
+    trackers: tuple[str, ...] = ("tensorboard",)
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        if self.save_every < 1:
+            raise ConfigurationError(f"'save_every' must be at least 1 (got {self.save_every})")
+        if self.sample_every < 0 or self.sample_every % self.save_every:
+            raise ConfigurationError(
+                f"'sample_every' must be a multiple of 'save_every', {self.save_every} (got {self.sample_every})"
+            )
+        for name in self.trackers:
+            if name not in ("tensorboard", "wandb", "mlflow"):
+                raise ConfigurationError(f"'trackers' may hold tensorboard, wandb and mlflow (got {name!r})")
+
+
+def train_polyp_gen(
+    config: PolypGenConfig,
+    weights: InpaintingWeights,
+    data: Sequence[Frame],
+    validation: Sequence[Frame],
+    out: Path,
+    *,
+    options: TrainingOptions | None = None,
+    mixed_precision: str = "no",
+    observer: Callable[[TrainingProgress], None] | None = None,
+    cache_observer: Callable[[int, int], None] | None = None,
+) -> bool:
+    """Train, or go on with a training that was begun; the same steps lead to the same weights.
+
+    At the end, and where time runs out, the moving average is written to `out/pipeline`, which
+    `StableDiffusionInpaintPipeline.from_pretrained` loads, and an adapter to `out/lora` too.
+
+    Args:
+        config: the settings; a folder is only continued with equal ones, equal data and weights.
+        weights: what to start from; its UNet is trained in place.
+        data: frames to train on.
+        validation: frames to measure on; never trained on.
+        out: folder for the state, the log, samples, and in the end the pipeline.
+        options: see `TrainingOptions`.
+        mixed_precision: "no", "bf16" or "fp16", as accelerate spells them.
+        observer: called at each saving.
+        cache_observer: called with the number of cached examples, and of all, while the cache is filled.
+
+    Returns:
+        Whether all steps are done; False where time ran out.
+
+    Raises:
+        RunConfigurationChanged: `out` was begun with other settings, data or weights.
+        ConfigurationError: a value is out of its range, or the training was started in several processes.
+        ImageError: a frame can't be read.
+    """
+    options = options or TrainingOptions()
+    if mixed_precision not in ("no", "bf16", "fp16"):
+        raise ConfigurationError(f"'mixed_precision' must be no, bf16 or fp16 (got {mixed_precision!r})")
+    start = time.monotonic()
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision, log_with=list(options.trackers) or None, project_dir=str(out)
+    )
+    if accelerator.num_processes > 1:
+        raise ConfigurationError(f"training runs in one process (got {accelerator.num_processes})")
+    pipeline = weights.pipeline.to(accelerator.device)
+    objective = Objective(
+        config.prediction_type or str(pipeline.scheduler.config.prediction_type), config.lesion_weight, config.snr_gamma
+    )
+    identity = {"examples": config.examples.to_dict(), "data": digest_frames(data), "weights": weights.revision}
+    folder = TrainingFolder(out, asdict(config) | identity | asdict(objective) | {"mixed_precision": mixed_precision})
+    validator = _Validator(config, weights, validation)
+
+    examples = ExampleDataset(data, config.examples, weights.cell, config.count)
+    order = ExampleOrder(config.count, config.batch_size, config.steps, config.seed)
+    batches: Callable[[int], Iterator[LatentExample]]
+    if options.cache is None:
+        embeddings = embed_prompts(pipeline)
+        batches = partial(order.fresh, examples, pipeline.vae)
+    else:
+        cache = LatentCache(options.cache, examples, identity)
+        embeddings = cache.fill(pipeline, observer=cache_observer)
+        batches = partial(order.cached, cache)
+    denoiser = Denoiser(
+        pipeline.unet,
+        pipeline.scheduler.alphas_cumprod,
+        embeddings,
+        objective,
+        accelerator,
+        ema=config.ema,
+        lora_rank=config.lora_rank,
+        seed=config.seed,
+        gradient_checkpointing=options.gradient_checkpointing,
+    )
+    state = folder.load()
+    step = 0
+    if state is not None:
+        step = state.pop("step")
+        denoiser.load(state)
+
+    accelerator.init_trackers("log")
+    losses: list[float] = []
+    late = False
+    for batch in batches(step):
+        examples_of_step, draw = _draw(config, step, batch, len(pipeline.scheduler.alphas_cumprod))
+        rate = learning_rate(config.learning_rate, step, config.steps, schedule=config.schedule, warmup=config.warmup)
+        losses.append(
+            denoiser.step(examples_of_step, draw, rate=rate, micro_batch=config.micro_batch or config.batch_size)
+        )
+        step += 1
+        late = options.seconds is not None and time.monotonic() - start > options.seconds
+        if step % options.save_every == 0 or step == config.steps or late:
+            measures = {"validation_loss": validator.loss(denoiser)}
+            progress = TrainingProgress(step, config.steps, sum(losses) / len(losses), measures)
+            losses.clear()
+            folder.save(denoiser.state() | {"step": step}, progress)
+            accelerator.log({"loss": progress.loss, **measures}, step=step)
+            if options.sample_every and (step % options.sample_every == 0 or step == config.steps):
+                _log_sheet(accelerator, out / SHEETS_NAME, validator.sheet(denoiser), step)
+            if observer is not None:
+                observer(progress)
+        if late:
+            break
+    accelerator.end_training()
+
+    lora = folder.path / LORA_NAME if config.lora_rank else None
+    denoiser.finish(lora)
+    pipeline.scheduler.register_to_config(prediction_type=objective.prediction_type)
+    if options.half:
+        pipeline.to(torch.float16)
+    folder.replace(FINAL_NAME, pipeline.save_pretrained)
+    return step == config.steps
+
+
+class _Validator:
+    """Measures a denoiser on examples of the validation frames, which are always the same."""
+
+    def __init__(self, config: PolypGenConfig, weights: InpaintingWeights, frames: Sequence[Frame]) -> None:
+        pipeline = weights.pipeline
+        settings = replace(config.examples, seed=config.examples.seed + 1)
+        examples = ExampleDataset(frames, settings, weights.cell, VALIDATION_EXAMPLES)
+        loader = DataLoader(examples, batch_size=config.batch_size)
+        self._batches = [encode_examples(pipeline.vae, Example(*batch)) for batch in loader]
+        self._steps = int(pipeline.scheduler.config.num_train_timesteps)
+        self._config = config
+        self._weights = weights
+        drawn = [examples[number] for number in range(len(examples))]
+        self._examples = [
+            example
+            for prompt in range(len(PROMPTS))
+            for example in [item for item in drawn if int(item.prompt) == prompt][:SHEET_EXAMPLES]
+        ]
+
+    @torch.no_grad()
+    def loss(self, denoiser: Denoiser) -> float:
+        """The objective of the moving average, over time steps that are spread evenly."""
+        total = 0.0
+        with denoiser.averaged():
+            for number, batch in enumerate(self._batches):
+                generator = torch.Generator().manual_seed(number)
+                noise = torch.randn(batch.latents.shape, generator=generator)
+                places = torch.arange(len(batch.prompt)) + number * self._config.batch_size
+                times = ((places + 0.5) / VALIDATION_EXAMPLES * self._steps).long()
+                total += float(denoiser.loss(batch, Draw(noise, times))) * len(batch.prompt)
+        return total / VALIDATION_EXAMPLES
+
+    def sheet(self, denoiser: Denoiser) -> ImageArray:
+        """What the moving average paints."""
+        with denoiser.averaged():
+            return paint_sheet(self._weights, self._examples, self._config.seed)
+
+
+def _draw(config: PolypGenConfig, step: int, batch: LatentExample, timesteps: int) -> tuple[LatentExample, Draw]:
+    """Noise and time steps for a batch, and the batch with some prompts dropped."""
+    generator = torch.Generator().manual_seed(Key(config.seed, "training", draw=step).torch_seed("noise"))
+    noise = torch.randn(batch.latents.shape, generator=generator)
+    times = torch.randint(timesteps, (len(batch.prompt),), generator=generator)
+    dropped = torch.rand(len(batch.prompt), generator=generator) < config.prompt_dropout
+    prompt = torch.where(dropped, EMPTY_PROMPT, batch.prompt.cpu())
+    return batch._replace(prompt=prompt), Draw(noise, times)
+
+
+def _log_sheet(accelerator: Accelerator, folder: Path, sheet: ImageArray, step: int) -> None:
+    folder.mkdir(exist_ok=True)
+    write_png(folder / f"{step:06d}.png", sheet)
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images({"samples": sheet[None]}, step=step, dataformats="NHWC")
+        elif tracker.name == "wandb":
+            tracker.log_images({"samples": [sheet]}, step=step)
