@@ -46,16 +46,17 @@ def main() -> None:
         read_frames(arguments.data), ExampleSettings(size=weights.native_size), weights.cell, count
     )
     with tempfile.TemporaryDirectory() as folder:
-        cache = LatentCache(Path(folder), examples, {})
+        accelerator = Accelerator(mixed_precision=arguments.mixed_precision)
+        cache = LatentCache(Path(folder), examples, {}, shard=count)
         start = time.perf_counter()
-        embeddings = cache.fill(pipeline)
+        embeddings = cache.fill(pipeline, autocast=accelerator.autocast)
         filling = count / (time.perf_counter() - start)
         denoiser = Denoiser(
             pipeline.unet,
             pipeline.scheduler.alphas_cumprod,
             embeddings,
             Objective(str(pipeline.scheduler.config.prediction_type), 0.5, None),
-            Accelerator(mixed_precision=arguments.mixed_precision),
+            accelerator,
             ema=0.999,
             lora_rank=0,
             seed=0,
@@ -64,7 +65,8 @@ def main() -> None:
         rates: dict[str, list[float]] = {"cached": [], "fresh": []}
         for _ in range(arguments.rounds):
             rates["cached"].append(_rate(denoiser, order.cached(cache, 0), arguments.batch_size))
-            rates["fresh"].append(_rate(denoiser, order.fresh(examples, pipeline.vae, 0), arguments.batch_size))
+            fresh = order.fresh(examples, pipeline.vae, accelerator.autocast, 0)
+            rates["fresh"].append(_rate(denoiser, fresh, arguments.batch_size))
     ratios = [first / second for first, second in zip(rates["cached"], rates["fresh"], strict=True)]
     row = {
         "size": weights.native_size,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from conftest import Phantoms
 from diffusers import AutoencoderTiny
@@ -186,6 +188,26 @@ def test_prepare_split_and_statistics(phantoms: Phantoms, tmp_path: Path) -> Non
     assert "at least 20 polyps" in few.stderr
 
 
+def test_low_quality_frames_are_left_out(phantoms: Phantoms, tmp_path: Path) -> None:
+    (tmp_path / "images").symlink_to(phantoms.references / "images")
+    shutil.copy(phantoms.references / "annotations.json", tmp_path)
+    limits = "field: 0.9\nblur: 1\nreflection: 1\nlargest_reflection: 1\nchannel_shift: 9\ninterlacing: 1\n"
+    (tmp_path / "strict.yaml").write_text(limits)
+    seen = ("--report", tmp_path / "report.json", "--sheet", tmp_path / "sheet.png")
+    result = run("filter", tmp_path, "--out", tmp_path / "kept.json", *seen)
+    assert result.returncode == 0, result.stderr
+    assert "kept.json: 10 of 10 images" in result.stdout
+    assert len(json.loads((tmp_path / "report.json").read_bytes())["measures"]) == 10
+    assert read_image(tmp_path / "sheet.png").shape[1] == 1576
+    result = run("filter", tmp_path, "--out", tmp_path / "none.json", "--thresholds", tmp_path / "strict.yaml")
+    assert result.returncode == 0, result.stderr
+    assert "at least 0.9" in result.stdout
+    assert "none.json: 0 of 10 images" in result.stdout
+    result = run("filter", tmp_path, "--out", tmp_path / "annotations.json")
+    assert result.returncode == 1
+    assert "would be overwritten" in result.stderr
+
+
 def test_the_demo_makes_a_gallery(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo", "--count", 2)
     assert result.returncode == 0, result.stderr
@@ -234,6 +256,41 @@ def test_polyps_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
     wrong = run("evaluate", "polyps", "--real", tmp_path, "--synthetic", tmp_path, "--out", tmp_path / "no")
     assert wrong.returncode == 2
     assert "expected NAME=COCO" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_path: Path) -> None:
+    from polyp_aug.integrations.mmdet.checkpoints import read_checkpoint
+
+    config, data = ROOT / "mmdet_configs" / "centernet" / "centernet_mini_real.py", phantoms.references
+    small = {"train_cfg.max_iters": 1, "train_cfg.val_interval": 9, "train_dataloader.batch_size": 2}
+    small |= {
+        f"{name}_dataloader.{key}": 0 for name in ("train", "val") for key in ("num_workers", "persistent_workers")
+    }
+    options = [text for key, value in small.items() for text in ("--cfg-options", f"{key}={value}")]
+    work = ("--data", data, "--validation", data, "--work-dir", tmp_path / "work")
+    trained = run("train", "detector", config, *work, *options)
+    assert trained.returncode == 0, trained.stderr
+    assert f"Wrote {tmp_path / 'work' / 'iter_1.pth'}" in trained.stdout
+    document = json.loads((data / "annotations.json").read_text("utf-8"))
+    (tmp_path / "annotations.json").write_text(json.dumps(document | {"annotations": []}))
+    (tmp_path / "images").symlink_to(data / "images")
+    # An untrained network proposes boxes without area; these are as large as the median polyp.
+    weights = read_checkpoint(tmp_path / "work" / "iter_1.pth")["state_dict"]
+    sides = torch.tensor([item["bbox"][2:] for item in document["annotations"]]).float().median(dim=0).values
+    weights["bbox_head.wh_head.2.bias"] = sides * torch.tensor([64 / 256, 64 / 216])
+    torch.save({"state_dict": weights}, tmp_path / "detector.pth")
+    detector = ("--config", config, "--checkpoint", tmp_path / "detector.pth", "--validation", data)
+    sets = ("--set", f"real={data}", "--set", f"same={data}", "--every-object", "--empty", f"none={tmp_path}")
+    measured = run("evaluate", "recall", *detector, *sets, "--out", tmp_path / "out")
+    assert measured.returncode == 0, measured.stderr
+    assert "ratio to real" in measured.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["sets"]["same"]["recall"] == report["sets"]["real"]["recall"]
+    assert report["sets"]["same"]["ratio"]["value"] == 1.0
+    assert report["empty"]["none"]["frames"] == 10
+    tool = run("--help", program=(str(ROOT / "tools" / "train_detector.py"),))
+    assert "train detector" in tool.stdout
 
 
 def test_an_autoencoder_is_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -29,7 +29,14 @@ from polyp_aug.references import ReferenceBank
 from polyp_aug.scene import Job, Painted, Rejection, Scene
 from polyp_aug.synthesizers.base import Capabilities
 from polyp_aug.synthesizers.polyp_gen import InpaintingWeights, PolypGen, Sampling, load_inpainting_weights
-from polyp_aug.synthesizers.polyp_gen.windows import crop_box, cut_window, frame_size, snap_mask
+from polyp_aug.synthesizers.polyp_gen.windows import (
+    Window,
+    crop_box,
+    cut_window,
+    frame_size,
+    match_surroundings,
+    snap_mask,
+)
 from polyp_aug.synthesizers.registry import load_synthesizer
 
 FAST = Sampling(num_inference_steps=2)
@@ -551,3 +558,32 @@ def test_the_latents_are_masked_where_the_picture_is() -> None:
     )
     coarse = latents[0, 0].numpy() > 0.5
     np.testing.assert_array_equal(coarse.repeat(4, axis=0).repeat(4, axis=1), mask)
+
+
+@pytest.mark.parametrize("shift", [(0.06, -0.03, 0.02), (-0.1, 0.0, 0.1)])
+def test_a_shift_of_colour_is_taken_out_of_the_painted_place(shift: tuple[float, float, float]) -> None:
+    generator = np.random.default_rng(0)
+    image = np.full((64, 64, 3), (170, 110, 90), np.uint8) + generator.integers(0, 20, (64, 64, 3)).astype(np.uint8)
+    mask = np.zeros((64, 64), np.bool_)
+    mask[16:48, 20:52] = True
+    wanted = image.astype(np.float32) / 255.0
+    wanted[mask] = (0.7, 0.3, 0.3)
+    painted = np.asarray(wanted + np.array(shift), dtype=np.float32)
+    found = match_surroundings(painted, Window((0, 0, 64, 64), image, mask))
+    assert np.abs(found - wanted).max() < 0.01
+
+
+def test_where_nothing_is_known_nothing_is_matched() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    painted = np.full((32, 32, 3), 0.6, np.float32)
+    found = match_surroundings(painted, Window((0, 0, 32, 32), image, np.ones((32, 32), np.bool_)))
+    assert np.array_equal(found, painted)
+
+
+def test_a_large_shift_is_limited() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    painted = np.full((32, 32, 3), 0.6, np.float32)
+    mask = np.zeros((32, 32), np.bool_)
+    mask[8:24, 8:24] = True
+    found = match_surroundings(painted, Window((0, 0, 32, 32), image, mask))
+    assert found.min() == pytest.approx(0.45)

@@ -27,7 +27,7 @@ from polyp_aug.training.batches import ExampleOrder
 from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset, ExampleSettings
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
-from polyp_aug.training.latents import LatentCache, embed_prompts, encode_examples
+from polyp_aug.training.latents import LatentCache, digest_encoders, embed_prompts, encode_examples
 from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions, train_polyp_gen
 from polyp_aug.training.pseudo_masks import PseudoMaskSettings
 from polyp_aug.training.schedule import learning_rate
@@ -226,8 +226,26 @@ def test_an_interrupted_cache_encodes_only_what_is_missing(weights: Path, frames
     for file in files:
         assert file.read_bytes() == before[file.name][1]
         assert (file.stat().st_mtime_ns == before[file.name][0]) == (file != files[1])
+    # A longer training takes what is there.
+    longer = LatentCache(tmp_path, ExampleDataset(frames, ExampleSettings(size=32), 4, 14), {}, shard=4)
+    longer.fill(pipeline)
+    assert longer.path == cache.path
+    for file in files:
+        assert file.read_bytes() == before[file.name][1]
+    assert len(sorted(cache.path.glob("0*.safetensors"))) == 4
     other = LatentCache(tmp_path, ExampleDataset(frames, ExampleSettings(size=32, seed=1), 4, 10), {"seed": 1}, shard=4)
     assert other.path != cache.path
+
+
+def test_the_cache_knows_its_encoders_and_not_the_unet(weights: Path) -> None:
+    pipeline = load_inpainting_weights(str(weights)).pipeline
+    digest = digest_encoders(pipeline)
+    with torch.no_grad():
+        pipeline.unet.conv_in.weight += 1.0
+    assert digest_encoders(pipeline) == digest
+    with torch.no_grad():
+        next(pipeline.text_encoder.parameters())[0] += 1.0
+    assert digest_encoders(pipeline) != digest
 
 
 # The loop

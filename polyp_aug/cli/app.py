@@ -7,6 +7,7 @@ import sys
 import typer
 
 from polyp_aug.cli import demo, evaluate, generate, inspect, prepare, remove, train
+from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
 from polyp_aug.errors import PolypAugError
 
@@ -24,6 +25,7 @@ app.command("preview")(generate.preview)
 app.command("remove")(remove.remove)
 app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
+app.command("filter")(filter_dataset)
 app.command("statistics")(inspect.statistics)
 app.command("env")(inspect.env)
 app.add_typer(train.app, name="train")

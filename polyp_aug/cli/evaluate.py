@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,9 +52,7 @@ def polyps(
     ] = False,
 ) -> None:
     """Measure synthetic polyps against real ones: kernel distance (KID), copies of training polyps, contact sheets."""
-    sets = dict(_named(text) for text in synthetic)
-    if len(sets) < len(synthetic):
-        raise typer.BadParameter(f"each NAME can stand once (got {', '.join(synthetic)})")
+    sets = _sets(synthetic)
     from polyp_aug.evaluation.features import EfficientNetLiteFeatures
     from polyp_aug.evaluation.polyps import evaluate_polyps
 
@@ -69,6 +68,110 @@ def polyps(
         observer=lambda name: errors.print(f"features of {name}", markup=False, highlight=False),
     )
     _show(result.tables, out)
+
+
+@app.command("recall")
+def recall(
+    config: Annotated[Path, typer.Option(help="Config of the detector, of mmdet.")],
+    checkpoint: Annotated[Path, typer.Option(help="Its weights.")],
+    validation: Annotated[Path, typer.Option(help="COCO set to choose the threshold on, by F1.")],
+    sets: Annotated[
+        list[str], typer.Option("--set", help="NAME=COCO, once for each set of polyps; the first one is the real one.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
+    empty: Annotated[
+        list[str] | None, typer.Option(help="NAME=COCO, once for each set of frames that should hold no polyp.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Frames that go through the network at once.")] = 8,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    every_object: Annotated[
+        bool, typer.Option("--every-object", help="Count all objects, for sets that polyp-aug did not make.")
+    ] = False,
+) -> None:
+    """Measure which share of real and of synthetic polyps a detector finds, and of frames without polyps not."""
+    measured, emptied = _sets(sets), _sets(empty or [])
+    from polyp_aug.evaluation.detector_recall import evaluate_recall
+    from polyp_aug.integrations.mmdet.inference import detect, detector_facts
+
+    facts = detector_facts(config, checkpoint)
+    with progress_bar("frames") as show:
+        found = partial(detect, config, checkpoint, batch_size=batch_size, device=device, observer=show)
+        result = evaluate_recall(
+            found, facts, validation, measured, out, empty=emptied, seed=seed, every_object=every_object
+        )
+    _show(result.tables, out)
+
+
+def _sets(texts: list[str]) -> dict[str, Path]:
+    sets = dict(_named(text) for text in texts)
+    if len(sets) < len(texts):
+        raise typer.BadParameter(f"each NAME can stand once (got {', '.join(texts)})")
+    return sets
+
+
+@app.command("ablation")
+def ablation(
+    weights: Annotated[str, typer.Option(help="What every arm starts from, as for `train polyp-gen`.")],
+    data: Annotated[list[Path], typer.Option(help="Frames to train on, polyps with masks; once for each COCO set.")],
+    validation: Annotated[list[Path], typer.Option(help="Frames to measure the loss on; once for each.")],
+    backgrounds: Annotated[Path, typer.Option(help="Polyp-free frames of other patients to paint into.")],
+    real: Annotated[Path, typer.Option(help="COCO set of real polyps that no arm has seen.")],
+    train: Annotated[Path, typer.Option(help="COCO set of the real training polyps.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; what is done in it is not done again.")],
+    steps: Annotated[int, typer.Option(help="Training steps of each arm.")] = 1000,
+    batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW; it falls along a cosine to a tenth.")] = 3e-4,
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 100,
+    ema: Annotated[float, typer.Option(help="Decay of the moving average.")] = 0.995,
+    examples: Annotated[int, typer.Option(help="Different examples that are drawn.")] = 8000,
+    polyp_frames: Annotated[float, typer.Option(help="Share of examples from frames with polyps.")] = 0.75,
+    count: Annotated[int, typer.Option(help="Frames that each arm paints.")] = 150,
+    steps_of_sampling: Annotated[int, typer.Option("--sampling-steps", help="Denoising steps, by dpm++.")] = 20,
+    seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
+    mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    cache: Annotated[Path | None, typer.Option(help="Folder for latents; OUT/cache by default.")] = None,
+) -> None:
+    """Train, paint and measure Polyp-Gen without BPM, without the lesion-guided loss, and without both."""
+    from polyp_aug.evaluation.ablation import ablate
+    from polyp_aug.evaluation.features import EfficientNetLiteFeatures
+    from polyp_aug.synthesizers.options import PaintingOptions
+    from polyp_aug.synthesizers.polyp_gen import load_inpainting_weights
+    from polyp_aug.training.examples import ExampleSettings
+    from polyp_aug.training.frames import read_frames
+    from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions
+
+    size = load_inpainting_weights(weights).native_size
+    config = PolypGenConfig(
+        examples=ExampleSettings(size=size, polyp_frames=polyp_frames, seed=seed),
+        count=examples,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        warmup=warmup,
+        ema=ema,
+        seed=seed,
+    )
+    result = ablate(
+        config,
+        weights,
+        read_frames(data),
+        read_frames(validation),
+        out,
+        backgrounds=backgrounds,
+        real=real,
+        train=train,
+        extractor=EfficientNetLiteFeatures(),
+        count=count,
+        painting=PaintingOptions(sampler="dpm++", num_inference_steps=steps_of_sampling),
+        options=TrainingOptions(cache=cache or out / "cache", trackers=()),
+        mixed_precision=mixed_precision,
+        observer=lambda arm, progress: errors.print(
+            f"{arm}: step {progress.step}/{progress.steps}  loss {progress.loss:.4f}", markup=False, highlight=False
+        ),
+    )
+    _show(result.tables, out / "report")
 
 
 def _named(text: str) -> tuple[str, Path]:

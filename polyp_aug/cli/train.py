@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyp_aug.cli.detector import detector
 from polyp_aug.cli.output import errors, output, parse_shares, progress_bar
 from polyp_aug.training.schedule import ScheduleName
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from polyp_aug.training.folder import TrainingProgress
 
 app = typer.Typer(help="Train the synthesizers' networks on your own frames.", no_args_is_help=True)
+app.command("detector")(detector)
 
 Data = Annotated[
     list[Path],
@@ -97,12 +99,14 @@ def small_pipeline(
     seed: Seed = 0,
 ) -> None:
     """Write a small inpainting pipeline with random weights around an autoencoder, to be trained by polyp-gen."""
+    from polyp_aug.synthesizers.polyp_gen.quiet import quiet
     from polyp_aug.training.small_pipeline import SmallPipelineConfig, build_small_pipeline
 
     config = SmallPipelineConfig(
         channels=_numbers(channels), layers=layers, text_channels=text_channels, size=size, seed=seed
     )
-    build_small_pipeline(config, autoencoder).save_pretrained(out)
+    with quiet():
+        build_small_pipeline(config, autoencoder).save_pretrained(out)
     output.print(f"Wrote {out}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from polyp_aug.keys import Key
 from polyp_aug.training.examples import Example, ExampleDataset
-from polyp_aug.training.latents import LatentCache, LatentExample, encode_examples
+from polyp_aug.training.latents import Autocast, LatentCache, LatentExample, encode_examples
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class ExampleOrder:
         return (cache.batch(self.numbers(step)) for step in range(start, self.steps))
 
     def fresh(
-        self, examples: ExampleDataset, vae: AutoencoderKL | AutoencoderTiny, start: int
+        self, examples: ExampleDataset, vae: AutoencoderKL | AutoencoderTiny, autocast: Autocast, start: int
     ) -> Iterator[LatentExample]:
         """The same batches, drawn and encoded when they are needed, on the autoencoder's device."""
         steps = [self.numbers(step) for step in range(start, self.steps)]
         loader: DataLoader[Example] = DataLoader(examples, batch_sampler=steps, num_workers=1, prefetch_factor=4)
-        return (encode_examples(vae, Example(*batch)) for batch in loader)
+        return (encode_examples(vae, Example(*batch), autocast) for batch in loader)
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, Subset
 from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset
 
 #: Examples in a file.
-SHARD = 1024
+SHARD = 256
 
 
 class LatentExample(NamedTuple):
@@ -43,15 +44,22 @@ class LatentExample(NamedTuple):
     prompt: Tensor
 
 
+#: Makes the context in which a network computes in mixed precision.
+Autocast = Callable[[], AbstractContextManager[Any]]
+
+
 @torch.no_grad()
-def encode_examples(vae: AutoencoderKL | AutoencoderTiny, batch: Example) -> LatentExample:
-    """Latents of a batch, on the autoencoder's device.
+def encode_examples(
+    vae: AutoencoderKL | AutoencoderTiny, batch: Example, autocast: Autocast = nullcontext
+) -> LatentExample:
+    """Latents of a batch in float32, on the autoencoder's device.
 
     Latents are the mean of the posterior. As in diffusers' inpainting pipeline the mask is blanked with 0, mid grey.
     """
     image, mask = (part.to(vae.device, vae.dtype) for part in batch[:2])
-    both = retrieve_latents(vae.encode(torch.cat([image, image * (mask < 0.5)])), sample_mode="argmax")
-    latents, masked = (both * vae.config.scaling_factor).chunk(2)
+    with autocast():
+        both = retrieve_latents(vae.encode(torch.cat([image, image * (mask < 0.5)])), sample_mode="argmax")
+    latents, masked = (both.float() * vae.config.scaling_factor).chunk(2)
     cells = functional.interpolate(mask, size=latents.shape[-2:], mode="nearest")
     return LatentExample(latents, masked, cells, batch.prompt.to(vae.device))
 
@@ -63,20 +71,31 @@ def embed_prompts(pipeline: StableDiffusionInpaintPipeline) -> Tensor:
     return found.float()
 
 
+def digest_encoders(pipeline: StableDiffusionInpaintPipeline) -> str:
+    """16 digits that change with the weights of the autoencoder and the text encoder, not with those of the UNet."""
+    digest = hashlib.sha256(str(pipeline.vae.config.scaling_factor).encode())
+    for module in (pipeline.vae, pipeline.text_encoder):
+        for name, values in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 class LatentCache:
     """Examples whose latents are on disk, in half precision, with the embeddings of the prompts.
 
     Args:
         root: folder of caches.
         examples: what to encode.
-        identity: everything that decides the examples and the autoencoder, in JSON types.
-        shard: examples in a file.
+        identity: everything that decides an example and the autoencoder, in JSON types; their number is no part of it,
+            so that a longer training takes what a shorter one left.
+        shard: examples in a file; the last file is filled too.
     """
 
     def __init__(
         self, root: Path, examples: ExampleDataset, identity: Mapping[str, Any], *, shard: int = SHARD
     ) -> None:
-        text = json.dumps({**identity, "count": len(examples), "shard": shard}, sort_keys=True)
+        text = json.dumps({**identity, "shard": shard}, sort_keys=True)
         self.path = root / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._examples = examples
         self._text = text
@@ -91,6 +110,7 @@ class LatentCache:
         pipeline: StableDiffusionInpaintPipeline,
         *,
         batch_size: int = 16,
+        autocast: Autocast = nullcontext,
         observer: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Encode what is not there yet, and open the cache.
@@ -98,6 +118,7 @@ class LatentCache:
         Args:
             pipeline: whose autoencoder and text encoder to use.
             batch_size: examples that are encoded together.
+            autocast: precision of the encoding.
             observer: called with the number of examples that are done, and of all, after each shard.
 
         Returns:
@@ -114,12 +135,11 @@ class LatentCache:
         self._shards = []
         for first in range(0, len(self), self._shard):
             file = self.path / f"{first // self._shard:05d}.safetensors"
-            last = min(first + self._shard, len(self))
             if not file.exists():
-                self._encode(pipeline.vae, range(first, last), file, batch_size)
+                self._encode(pipeline.vae, range(first, first + self._shard), file, batch_size, autocast)
             self._shards.append(load_file(file))
             if observer is not None:
-                observer(last, len(self))
+                observer(min(first + self._shard, len(self)), len(self))
         return load_file(prompts)["embeddings"]
 
     def batch(self, numbers: Sequence[int]) -> LatentExample:
@@ -130,9 +150,16 @@ class LatentCache:
         )
         return LatentExample(latents, masked, mask, torch.stack([shard["prompt"][row] for shard, row in rows]))
 
-    def _encode(self, vae: AutoencoderKL | AutoencoderTiny, numbers: range, file: Path, batch_size: int) -> None:
+    def _encode(
+        self,
+        vae: AutoencoderKL | AutoencoderTiny,
+        numbers: range,
+        file: Path,
+        batch_size: int,
+        autocast: Autocast,
+    ) -> None:
         parts = [
-            encode_examples(vae, Example(*batch))
+            encode_examples(vae, Example(*batch), autocast)
             for batch in DataLoader(Subset(self._examples, numbers), batch_size=batch_size)
         ]
         latents, masked, mask, prompt = (torch.cat(part).cpu() for part in zip(*parts, strict=True))

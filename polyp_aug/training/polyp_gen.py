@@ -20,13 +20,14 @@ from torch.utils.data import DataLoader
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.images import ImageArray, write_png
 from polyp_aug.keys import Key
+from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.training.batches import ExampleOrder
 from polyp_aug.training.denoiser import Denoiser, Draw, Objective
 from polyp_aug.training.examples import EMPTY_PROMPT, PROMPTS, Example, ExampleDataset, ExampleSettings
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames
-from polyp_aug.training.latents import LatentCache, LatentExample, embed_prompts, encode_examples
+from polyp_aug.training.latents import LatentCache, LatentExample, digest_encoders, embed_prompts, encode_examples
 from polyp_aug.training.schedule import ScheduleName, learning_rate
 from polyp_aug.training.sheets import paint_sheet
 
@@ -188,8 +189,12 @@ def train_polyp_gen(
     objective = Objective(
         config.prediction_type or str(pipeline.scheduler.config.prediction_type), config.lesion_weight, config.snr_gamma
     )
-    identity = {"examples": config.examples.to_dict(), "data": digest_frames(data), "weights": weights.revision}
-    folder = TrainingFolder(out, asdict(config) | identity | asdict(objective) | {"mixed_precision": mixed_precision})
+    inputs = {
+        "examples": config.examples.to_dict(),
+        "data": digest_frames(data),
+        "mixed_precision": mixed_precision,
+    }
+    folder = TrainingFolder(out, asdict(config) | inputs | asdict(objective) | {"weights": weights.revision})
     validator = _Validator(config, weights, validation)
 
     examples = ExampleDataset(data, config.examples, weights.cell, config.count)
@@ -197,10 +202,10 @@ def train_polyp_gen(
     batches: Callable[[int], Iterator[LatentExample]]
     if options.cache is None:
         embeddings = embed_prompts(pipeline)
-        batches = partial(order.fresh, examples, pipeline.vae)
+        batches = partial(order.fresh, examples, pipeline.vae, accelerator.autocast)
     else:
-        cache = LatentCache(options.cache, examples, identity)
-        embeddings = cache.fill(pipeline, observer=cache_observer)
+        cache = LatentCache(options.cache, examples, inputs | {"encoders": digest_encoders(pipeline)})
+        embeddings = cache.fill(pipeline, autocast=accelerator.autocast, observer=cache_observer)
         batches = partial(order.cached, cache)
     denoiser = Denoiser(
         pipeline.unet,
@@ -249,7 +254,8 @@ def train_polyp_gen(
     pipeline.scheduler.register_to_config(prediction_type=objective.prediction_type)
     if options.half:
         pipeline.to(torch.float16)
-    folder.replace(FINAL_NAME, pipeline.save_pretrained)
+    with quiet():
+        folder.replace(FINAL_NAME, pipeline.save_pretrained)
     return step == config.steps
 
 
@@ -258,7 +264,7 @@ class _Validator:
 
     def __init__(self, config: PolypGenConfig, weights: InpaintingWeights, frames: Sequence[Frame]) -> None:
         pipeline = weights.pipeline
-        settings = replace(config.examples, seed=config.examples.seed + 1)
+        settings = replace(config.examples, seed=config.examples.seed + 1, polyp_frames=None)
         examples = ExampleDataset(frames, settings, weights.cell, VALIDATION_EXAMPLES)
         loader = DataLoader(examples, batch_size=config.batch_size)
         self._batches = [encode_examples(pipeline.vae, Example(*batch)) for batch in loader]

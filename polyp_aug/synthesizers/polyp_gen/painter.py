@@ -23,7 +23,7 @@ from polyp_aug.synthesizers.base import Capabilities, Synthesizer
 from polyp_aug.synthesizers.options import NORMAL, Sampling
 from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
-from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size
+from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size, match_surroundings
 
 #: A painted region whose values spread less than this, in grey levels, is black or of one colour.
 LEAST_SPREAD = 2.0
@@ -203,7 +203,8 @@ class PolypGen:
             return Rejection("the model gave values that are not finite")
         if float(inside.std(axis=0).mean()) * 255.0 < LEAST_SPREAD:
             return Rejection(f"the model gave one colour ({inside.mean(axis=0) * 255.0} in R, G, B)")
-        painted: ImageArray = np.clip(picture * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
+        matched = match_surroundings(picture, window)
+        painted: ImageArray = np.clip(matched * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
         x, y, w, h = window.box
         image = job.image.copy()
         image[y : y + h, x : x + w] = window.restored(painted)

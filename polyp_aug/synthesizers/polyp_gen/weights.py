@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.optional import require
+from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.revision import CONFIGURATIONS, join_revisions, lora_file, revision_of
 
 #: Input channels of an inpainting UNet.
@@ -97,7 +98,8 @@ def load_inpainting_weights(
     if not safety_checker:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:
-        pipeline, revisions = _load(source, base, options)
+        with quiet():
+            pipeline, revisions = _load(source, base, options)
     except (OSError, ValueError, SafetensorError, SingleFileComponentError) as error:
         if isinstance(error, ConfigurationError):
             raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import IntBox, Region
@@ -109,3 +110,30 @@ def cut_window(image: ImageArray, region: Region, box: IntBox, size: tuple[int, 
     # Any pixel that the mask touches is repainted, so that no trace of a thin part is left.
     share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return Window(box, np.ascontiguousarray(small), snap_mask(np.asarray(share > 0), cell))
+
+
+def match_surroundings(
+    painted: npt.NDArray[np.float32], window: Window, *, reach: float = 1 / 6, limit: float = 0.15
+) -> npt.NDArray[np.float32]:
+    """Take the shift of colour and light out of a painted picture that the autoencoder brought in.
+
+    Outside of the mask the model gives the frame back, as far as its autoencoder can. What is left of the difference
+    there, smoothed by a Gaussian G over the pixels that are known, is added everywhere, the mask included:
+
+        P' = P + clip(G ∗ (k (F − P)) / G ∗ k, ± limit), k = 1 outside of the mask, 0 inside.
+
+    Args:
+        painted: P, float32 (h, w, 3) in [0, 1].
+        window: F and the mask; where the mask fills the window nothing is changed.
+        reach: standard deviation of G over the window's shorter side.
+        limit: largest change.
+
+    Returns:
+        P', float32 (h, w, 3); it may leave [0, 1] a little.
+    """
+    known = (~window.mask).astype(np.float32)
+    sigma = reach * min(known.shape)
+    weight = cv2.GaussianBlur(known, (0, 0), sigma)
+    difference = (window.image.astype(np.float32) / 255.0 - painted) * known[:, :, None]
+    shift = cv2.GaussianBlur(difference, (0, 0), sigma) / np.maximum(weight, 1e-3)[:, :, None]
+    return np.asarray(painted + np.clip(shift, -limit, limit), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Judging frames and samples: what is good enough to learn from."""
