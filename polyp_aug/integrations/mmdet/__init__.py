@@ -1,0 +1,14 @@
+"""MMDetection: importing this registers our transforms and backbones, which is what a config's `custom_imports` does.
+
+Raises:
+    MissingDependencyError: mmdet, mmcv or mmengine is not installed.
+"""
+
+from polyp_aug.optional import require
+
+for _name in ("mmengine", "mmcv", "mmdet"):
+    require(_name, "mmdet")
+
+from polyp_aug.integrations.mmdet import backbone_weights, transforms  # noqa: E402
+
+__all__ = ["backbone_weights", "transforms"]

@@ -1,0 +1,203 @@
+"""Detectors of mmdet: every config trains for two iterations on phantoms; resuming, checkpoints, detecting."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Phantoms
+
+from polyp_aug.coco import read_coco, resolve_image
+from polyp_aug.errors import CocoError, ConfigurationError, ImageError
+from polyp_aug.integrations.mmdet.checkpoints import read_checkpoint
+from polyp_aug.integrations.mmdet.configs import read_config, use_data
+from polyp_aug.integrations.mmdet.inference import detect, detector_facts
+from polyp_aug.integrations.mmdet.training import train_detector
+from polyp_aug.integrations.mmdet.transforms import NoBorder
+
+CONFIGS = Path(__file__).resolve().parents[1] / "mmdet_configs"
+CENTERNET = CONFIGS / "centernet" / "centernet_mini_real.py"
+ALL = sorted(path for path in CONFIGS.glob("*/*.py") if path.parent.name != "_base_")
+
+#: Two frames at once, loaded in this process, and no measurement.
+SMALL = (
+    *(f"{loader}_dataloader.{name}" for loader in ("train", "val") for name in ("num_workers=0", "batch_size=2")),
+    *(f"{loader}_dataloader.persistent_workers=False" for loader in ("train", "val")),
+)
+
+
+def iterations(count: int, validate: bool = False) -> Sequence[str]:
+    return (*SMALL, f"train_cfg.max_iters={count}", f"train_cfg.val_interval={count if validate else 100}")
+
+
+@pytest.fixture(scope="module")
+def normal(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO set without any polyp."""
+    folder = tmp_path_factory.mktemp("normal")
+    names = sorted(path.name for path in phantoms.backgrounds.iterdir())
+    images = [{"id": k, "file_name": name, "width": 256, "height": 216} for k, name in enumerate(names, 1)]
+    document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "polyp"}]}
+    (folder / "annotations.json").write_text(json.dumps(document))
+    (folder / "images").symlink_to(phantoms.backgrounds)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(phantoms: Phantoms, normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of two iterations of CenterNet."""
+    work = tmp_path_factory.mktemp("work") / "a"
+    data = (phantoms.references, normal)
+    return train_detector(CENTERNET, data, phantoms.references, work, options=iterations(2), seed=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ALL, ids=lambda path: path.stem)
+def test_every_config_trains_and_is_measured(config: Path, phantoms: Phantoms, normal: Path, tmp_path: Path) -> None:
+    data = (phantoms.references, normal)
+    checkpoint = train_detector(config, data, phantoms.references, tmp_path, options=iterations(2, validate=True))
+    assert checkpoint == tmp_path / "iter_2.pth"
+    found = read_checkpoint(checkpoint)
+    assert all(torch.isfinite(value).all() for value in found["state_dict"].values())
+    assert np.isfinite(found["message_hub"]["log_scalars"]["train/loss"].mean())
+    [log] = tmp_path.glob("*/vis_data/scalars.json")
+    assert any("coco/bbox_mAP_50" in json.loads(line) for line in log.read_text().splitlines())
+
+
+def test_every_config_is_documented() -> None:
+    documented = (CONFIGS.parent / "docs" / "commands.md").read_text("utf-8")
+    assert ALL
+    for config in ALL:
+        assert f"`{config.relative_to(CONFIGS.parent).as_posix()}`" in documented
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_as_if_it_had_not_stopped(
+    trained: Path, phantoms: Phantoms, normal: Path, tmp_path: Path
+) -> None:
+    arguments = (CENTERNET, (phantoms.references, normal), phantoms.references, tmp_path)
+    first = train_detector(*arguments, options=iterations(1), seed=3)
+    assert first.name == "iter_1.pth"
+    with pytest.raises(ConfigurationError, match="holds a training already"):
+        train_detector(*arguments, options=iterations(2), seed=3)
+    second = train_detector(*arguments, options=iterations(2), seed=3, resume=True)
+    assert second.name == "iter_2.pth"
+    expected = read_checkpoint(trained)["state_dict"]
+    for name, value in read_checkpoint(second)["state_dict"].items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_detecting_is_deterministic_and_in_the_pictures_own_pixels(
+    trained: Path, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    dataset = read_coco(phantoms.references)
+    frames = [resolve_image(dataset.image_root, image.file_name) for image in dataset.images][:3]
+    done: list[tuple[int, int]] = []
+    found = detect(CENTERNET, trained, frames, batch_size=2, observer=lambda *state: done.append(state))
+    assert done == [(2, 3), (3, 3)]
+    for first, again, alone in zip(
+        found,
+        detect(CENTERNET, trained, frames, batch_size=2),
+        detect(CENTERNET, trained, frames, batch_size=1),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(first.boxes, again.boxes)
+        np.testing.assert_array_equal(first.scores, again.scores)
+        np.testing.assert_allclose(np.sort(first.scores), np.sort(alone.scores), atol=1e-5)
+    centres = np.concatenate([item.boxes[:, :2] + item.boxes[:, 2:] / 2 for item in found])
+    assert (centres > -4).all()
+    assert (centres < (256 + 4, 216 + 4)).all()
+    assert centres[:, 0].max() > 216
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(frames[0].read_bytes()[:500])
+    with pytest.raises(ImageError, match=r"damaged\.png"):
+        detect(CENTERNET, trained, [damaged])
+    with pytest.raises(ConfigurationError, match="'batch_size' must be at least 1"):
+        detect(CENTERNET, trained, frames, batch_size=0)
+    with pytest.raises(ConfigurationError, match="'device' is 'cuda:77'"):
+        detect(CENTERNET, trained, frames, device="cuda:77")
+    facts = detector_facts(CENTERNET, trained)
+    assert facts["config"] == "centernet_mini_real"
+    assert facts["versions"]["mmdet"]
+
+
+class Dangerous:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("made by a checkpoint",)
+
+
+class Reaching:
+    """Asks for an attribute that the history's functions don't include."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        return getattr, (np.ndarray, "tofile")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": Dangerous()}, {"state_dict": Reaching()}, {"weights": {}}, [1]])
+def test_checkpoints_run_no_code(content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "checkpoint.pth")
+    with pytest.raises(ConfigurationError, match=r"checkpoint\.pth"):
+        read_checkpoint(Path("checkpoint.pth"))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]
+
+
+def test_weights_of_another_model_are_refused(phantoms: Phantoms, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"neck.weight": torch.zeros(1)}}, tmp_path / "other.pth")
+    with pytest.raises(ConfigurationError, match="weights of another model"):
+        detect(CENTERNET, tmp_path / "other.pth", sorted((phantoms.references / "images").iterdir())[:1])
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        read_checkpoint(tmp_path / "none.pth")
+
+
+def test_the_border_is_the_picture() -> None:
+    assert NoBorder().transform({"img_shape": (20, 30)})["border"].tolist() == [0, 20, 0, 30]
+    assert repr(NoBorder()) == "NoBorder()"
+
+
+def test_sets_are_put_into_a_config_and_into_what_wraps_them(phantoms: Phantoms, normal: Path) -> None:
+    config = read_config(CENTERNET)
+    config.train_dataloader.dataset = {"type": "RepeatDataset", "times": 2, "dataset": config.train_dataloader.dataset}
+    use_data(config, [phantoms.references, normal], phantoms.references)
+    wrapped = config.train_dataloader.dataset
+    assert wrapped.times == 2
+    assert [item.ann_file for item in wrapped.dataset.datasets] == [
+        str(folder / "annotations.json") for folder in (phantoms.references, normal)
+    ]
+    assert all(item.filter_cfg == {"filter_empty_gt": False} for item in wrapped.dataset.datasets)
+    assert config.test_evaluator.ann_file == str(phantoms.references / "annotations.json")
+    assert config.test_dataloader.dataset.data_prefix.img == str(phantoms.references / "images")
+
+
+def test_what_does_not_fit_is_named(normal: Path, tmp_path: Path) -> None:
+    config = read_config(CENTERNET, ["train_cfg.max_iters=7", "param_scheduler.0.end=3"])
+    assert config.train_cfg.max_iters == 7
+    assert config.param_scheduler[0].end == 3
+    for option in ("max_iters", "=3", "--resume=1"):
+        with pytest.raises(ConfigurationError, match="expected key=value"):
+            read_config(CENTERNET, [option])
+    with pytest.raises(ConfigurationError, match="can't be read as a config"):
+        read_config(tmp_path / "none.py")
+    with pytest.raises(ConfigurationError, match="no data set"):
+        use_data(config, [], normal)
+    with pytest.raises(CocoError, match="can't be read"):
+        use_data(config, [tmp_path / "none"], normal)
+    document = json.loads((normal / "annotations.json").read_text("utf-8"))
+    flaws = {
+        "no category 'polyp'": {"categories": [{"id": 1, "name": "adenoma"}]},
+        "has no picture": {"images": []},
+        "is missing": {"images": [{**document["images"][0], "file_name": "lost.png"}]},
+    }
+    for message, flaw in flaws.items():
+        (tmp_path / "annotations.json").write_text(json.dumps(document | flaw))
+        with pytest.raises(ConfigurationError, match=message):
+            use_data(config, [tmp_path], normal)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigurationError, match="needs an accelerator"):
+            train_detector(CENTERNET, [normal], normal, tmp_path / "work", amp=True)
+    assert not (tmp_path / "work").exists()
