@@ -23,6 +23,7 @@ from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.generate import generate
 from polyp_aug.generation.remove import RemoveConfig, remove
 from polyp_aug.images import read_image, write_png
+from polyp_aug.phantom import write_phantom_dataset
 from polyp_aug.synthesizers.options import PaintingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -238,6 +239,26 @@ def test_an_autoencoder_and_a_pipeline_are_trained(phantoms: Phantoms, tmp_path:
     again = run(*start, program=(str(ROOT / "tools" / "train_polyp_gen.py"),))
     assert again.returncode == 0, again.stderr
     assert f"Wrote {tmp_path / 'polyp_gen' / 'pipeline'}" in again.stdout
+
+
+def test_the_ablations_are_trained_and_measured(phantoms: Phantoms, tmp_path: Path) -> None:
+    pipeline().save_pretrained(tmp_path / "start")
+    write_phantom_dataset(tmp_path / "real", count=12, seed=900, polyps=(1, 1), width=256, height=216)
+    write_phantom_dataset(tmp_path / "normal", count=12, seed=950, polyps=None, width=256, height=216)
+    data = ("--data", phantoms.references, "--data", phantoms.backgrounds, "--validation", phantoms.references)
+    sets = (
+        "--backgrounds",
+        tmp_path / "normal" / "images",
+        "--real",
+        tmp_path / "real",
+        "--train",
+        phantoms.references,
+    )
+    budget = ("--steps", 1, "--batch-size", 2, "--examples", 4, "--count", 12, "--sampling-steps", 2)
+    weights = ("--weights", tmp_path / "start", "--out", tmp_path / "out")
+    result = run("evaluate", "ablation", *weights, *data, *sets, *budget)
+    assert result.returncode == 0, result.stderr
+    assert "no_lesion_loss" in result.stdout
 
 
 def test_polyps_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_an_arm_changes_what_its_name_says(name: str, outlines: bool, lesion: fl
 def test_all_arms_are_trained_painted_and_measured_once(phantoms: Phantoms, tmp_path: Path) -> None:
     tiny_diffusion.pipeline().save_pretrained(tmp_path / "start")
     write_phantom_dataset(tmp_path / "real", count=12, seed=900, polyps=(1, 1), width=256, height=216)
+    write_phantom_dataset(tmp_path / "normal", count=12, seed=950, polyps=None, width=256, height=216)
     seen: list[str] = []
 
     def watch(arm: str, _: TrainingProgress) -> None:
@@ -50,7 +51,7 @@ def test_all_arms_are_trained_painted_and_measured_once(phantoms: Phantoms, tmp_
             frames,
             frames,
             tmp_path / "out",
-            backgrounds=phantoms.backgrounds,
+            backgrounds=tmp_path / "normal" / "images",
             real=tmp_path / "real",
             train=phantoms.references,
             extractor=Thumbnails(),

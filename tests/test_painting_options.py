@@ -100,7 +100,7 @@ def test_a_missing_extra_is_named(module: str, folder: Path, monkeypatch: pytest
 
 def test_a_missing_extra_of_lora_weights_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(MissingDependencyError, match=r"peft is not installed: .*\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"peft is not installed: .*\[diffusion\]"):
         load_synthesizer(str(folder), options=PaintingOptions(lora="lora.safetensors"))
 
 

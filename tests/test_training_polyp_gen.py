@@ -263,6 +263,14 @@ def test_the_pipeline_loads_as_diffusers_saves_them(trained: Path, weights: Path
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_what_comes_out_names_no_path_of_this_machine(trained: Path, weights: Path) -> None:
+    files = [path for path in (trained / "pipeline").rglob("*") if path.is_file()]
+    assert len(files) > 6
+    for file in files:
+        assert str(weights).encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o044 == 0o044
+
+
 def test_losses_and_samples_are_logged(trained: Path) -> None:
     lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]

@@ -20,6 +20,7 @@ from polyp_aug.evaluation.sheet import pair_sheet
 from polyp_aug.evaluation.similarity import WINDOW, structural_similarity
 from polyp_aug.images import ImageArray, write_png
 from polyp_aug.keys import Key
+from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.training.crops import CropDataset
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
 from polyp_aug.training.reconstruction import colour_difference, psnr
@@ -122,7 +123,8 @@ def _load(weights: Path) -> Autoencoder:
     if name not in _CLASSES:
         raise ConfigurationError(f"{weights}: holds {name!r}, expected one of {', '.join(_CLASSES)}")
     try:
-        model: Autoencoder = _CLASSES[name].from_pretrained(str(weights), use_safetensors=True, dtype=torch.float32)
+        with quiet():
+            model: Autoencoder = _CLASSES[name].from_pretrained(str(weights), use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{weights}: can't be loaded as {name} ({error})") from error
     return model.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ class TrainingFolder:
     def replace(self, name: str, write: Callable[[Path], None]) -> None:
         """Write a folder of the training anew: the old one stays until the new one is whole.
 
+        Configurations are cleared of this machine's paths.
+
         Args:
             name: of the folder.
             write: writes into the path that it is given.
@@ -95,7 +98,21 @@ class TrainingFolder:
         for leftover in (fresh, old):
             shutil.rmtree(leftover, ignore_errors=True)
         write(fresh)
+        _publish(fresh)
         if (self.path / name).exists():
             (self.path / name).rename(old)
         fresh.rename(self.path / name)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _publish(folder: Path) -> None:
+    """Take paths of this machine out of diffusers' configurations, and give the weights the usual permissions."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        if file.name in ("config.json", "model_index.json"):
+            found = json.loads(file.read_bytes())
+            if "_name_or_path" in found:
+                del found["_name_or_path"]
+                write_bytes(file, json.dumps(found, indent=2).encode() + b"\n")
+        file.chmod(0o666 & ~mask)
