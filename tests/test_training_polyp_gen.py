@@ -278,7 +278,7 @@ def test_losses_and_samples_are_logged(trained: Path) -> None:
     sheet = read_image(trained / "samples" / "000006.png")
     assert sheet.shape[0] == 3 * 32
     assert sheet.shape[1] % 32 == 0
-    assert list((trained / "log").glob("events.*"))
+    assert list((trained / "polyp_gen").glob("events.*"))
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -299,8 +299,8 @@ def test_micro_batches_and_checkpointing_change_rounding_only(
     trained: Path, weights: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
     options = replace(QUIET, cache=trained / "cache", gradient_checkpointing=True)
-    for name, config in (("a", SMALL), ("b", replace(SMALL, micro_batch=3))):
-        assert train(tmp_path / name, weights, frames, config, options)
+    for name, size in (("a", 0), ("b", 3)):
+        assert train(tmp_path / name, weights, frames, options=replace(options, micro_batch=size))
     assert_same(trained / "pipeline", tmp_path / "a" / "pipeline", 1e-5)
     # Adam turns rounding of the smallest gradients into steps of its own.
     first, second = unet(trained / "pipeline"), unet(tmp_path / "b" / "pipeline")
@@ -311,13 +311,18 @@ def test_micro_batches_and_checkpointing_change_rounding_only(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"prediction_type": "epsilon", "snr_gamma": 5.0},
+        {"prediction_type": "epsilon", "snr_gamma": 5.0, "start": "epsilon"},
+        {"prediction_type": "v_prediction", "start": "epsilon"},
         {"lesion_weight": 0.0, "prompt_dropout": 0.5, "schedule": "cosine", "warmup": 2},
     ],
 )
 def test_training_reduces_the_validation_loss(
     weights: Path, frames: list[Frame], tmp_path: Path, changes: dict[str, object]
 ) -> None:
+    changes = dict(changes)
+    if changes.pop("start", "") == "epsilon":
+        weights = tmp_path / "epsilon"
+        tiny_diffusion.pipeline("epsilon").save_pretrained(weights)
     config = replace(SMALL, steps=40, learning_rate=3e-3, **changes)  # type: ignore[arg-type]
     found: list[TrainingProgress] = []
     options = replace(QUIET, cache=tmp_path / "cache", save_every=20)
@@ -345,6 +350,31 @@ def test_a_lora_adapter_is_written_and_fused(weights: Path, frames: list[Frame],
         torch.testing.assert_close(applied[name], values, rtol=0, atol=1e-5)
 
 
+def test_objectives_that_cannot_be_sampled_are_refused(weights: Path, frames: list[Frame], tmp_path: Path) -> None:
+    """The tiny pipeline has zero terminal SNR: sampling starts from pure noise."""
+    with pytest.raises(ConfigurationError, match="epsilon says nothing about pure noise"):
+        train(tmp_path, weights, frames, replace(SMALL, prediction_type="epsilon"))
+    with pytest.raises(ConfigurationError, match="'snr_gamma' gives pure noise"):
+        train(tmp_path, weights, frames, replace(SMALL, snr_gamma=5.0))
+    with pytest.raises(ConfigurationError, match="multiple of 8 for these weights"):
+        train(tmp_path, weights, frames, replace(SMALL, examples=ExampleSettings(size=36)))
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_the_pipeline_knows_the_size_that_it_was_trained_at(weights: Path, frames: list[Frame], tmp_path: Path) -> None:
+    config = replace(SMALL, examples=ExampleSettings(size=64), steps=1)
+    assert train(tmp_path, weights, frames, config)
+    assert load_inpainting_weights(str(tmp_path / "pipeline")).native_size == 64
+
+
+def test_settings_that_failed_before_the_first_step_can_be_mended(
+    weights: Path, frames: list[Frame], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"steps": 99}')
+    assert train(tmp_path, weights, frames, replace(SMALL, steps=1))
+    assert json.loads((tmp_path / "config.json").read_bytes())["steps"] == 1
+
+
 def test_half_precision_is_half_the_size(weights: Path, frames: list[Frame], tmp_path: Path) -> None:
     config = replace(SMALL, steps=1)
     assert train(tmp_path / "out", weights, frames, config, replace(QUIET, half=True))
@@ -358,6 +388,8 @@ def test_other_settings_data_or_weights_on_an_old_folder_are_refused(
         train(trained, weights, frames, replace(SMALL, steps=7))
     with pytest.raises(RunConfigurationChanged, match="data was"):
         train(trained, weights, frames[1:])
+    with pytest.raises(RunConfigurationChanged, match="validation was"):
+        train_polyp_gen(SMALL, load_inpainting_weights(str(weights)), frames, frames[1:], trained, options=QUIET)
     tiny_diffusion.pipeline("epsilon").save_pretrained(tmp_path)
     with pytest.raises(RunConfigurationChanged, match="prediction_type was 'v_prediction', is 'epsilon'"):
         train(trained, tmp_path, frames)

@@ -186,7 +186,6 @@ def polyp_gen(
         count=examples,
         steps=steps,
         batch_size=batch_size,
-        micro_batch=micro_batch,
         learning_rate=learning_rate,
         schedule=schedule,
         warmup=warmup,
@@ -199,6 +198,7 @@ def polyp_gen(
         seed=seed,
     )
     options = TrainingOptions(
+        micro_batch=micro_batch,
         cache=(cache or out / "cache") if cached else None,
         seconds=seconds,
         save_every=save_every,

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from polyp_aug.errors import ConfigurationError
+from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.crops import CropDataset
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
@@ -161,21 +162,18 @@ def train_autoencoder(
         RunConfigurationChanged: `out` was begun with other settings or data.
         ConfigurationError: there is no data, a value is out of its range, or there are several processes.
     """
-    if mixed_precision not in ("no", "bf16", "fp16"):
-        raise ConfigurationError(f"'mixed_precision' must be no, bf16 or fp16 (got {mixed_precision!r})")
     if save_every < 1:
         raise ConfigurationError(f"'save_every' must be at least 1 (got {save_every})")
     start = time.monotonic()
     frames, held_out = read_frames(data), read_frames(validation)
-    accelerator = Accelerator(mixed_precision=mixed_precision)
-    if accelerator.num_processes > 1:
-        raise ConfigurationError(f"training runs in one process (got {accelerator.num_processes})")
+    accelerator = make_accelerator(mixed_precision)
     inputs = {"data": digest_frames(frames), "validation": digest_frames(held_out)}
     folder = TrainingFolder(out, asdict(config) | inputs | {"mixed_precision": mixed_precision})
     trainer = _Trainer(config, accelerator, frames, held_out)
     state = folder.load()
     if state is not None:
         trainer.load(state)
+        del state
     losses: list[float] = []
     for crops in trainer.batches():
         losses.append(trainer.step(crops))

@@ -56,7 +56,8 @@ class TrainingFolder:
         path.mkdir(parents=True, exist_ok=True)
         wanted = json.loads(json.dumps(settings))
         file = path / CONFIG_NAME
-        if not file.exists():
+        # Nothing was learned yet where there is no state: what was tried before may have failed for its settings.
+        if not file.exists() or not (path / STATE_NAME).exists():
             write_bytes(file, json.dumps(wanted, indent=2).encode())
             return
         old = json.loads(file.read_bytes())

@@ -65,18 +65,17 @@ def read_frames(sources: Sequence[Path]) -> list[Frame]:
 
 
 def digest_frames(frames: Sequence[Frame]) -> str:
-    """16 digits that change with the pictures' names and sizes, their order, and the polyps.
+    """16 digits that change with the pictures' bytes, their order, and the polyps.
 
     Raises:
-        ImageError: a picture is missing.
+        ImageError: a picture can't be read.
     """
     digest = hashlib.sha256()
     for frame in frames:
         try:
-            size = frame.path.stat().st_size
+            with open(frame.path, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
             raise ImageError(f"{frame.path}: can't be read ({error.strerror or error})") from error
-        digest.update(
-            f"{frame.path.name}\0{size}\0{frame.boxes}\0{frame.segmentations}\n".encode("utf-8", "surrogateescape")
-        )
+        digest.update(f"{frame.boxes}\0{frame.segmentations}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionInpaintPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_latents
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
+from polyp_aug.images import write_bytes
 from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset
 
 #: Examples in a file.
@@ -43,6 +44,9 @@ class LatentExample(NamedTuple):
     mask: Tensor
     prompt: Tensor
 
+
+#: Changes when the same settings give other examples or latents than before.
+FORMAT = 1
 
 #: Makes the context in which a network computes in mixed precision.
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -72,12 +76,13 @@ def embed_prompts(pipeline: StableDiffusionInpaintPipeline) -> Tensor:
 
 
 def digest_encoders(pipeline: StableDiffusionInpaintPipeline) -> str:
-    """16 digits that change with the weights of the autoencoder and the text encoder, not with those of the UNet."""
-    digest = hashlib.sha256(str(pipeline.vae.config.scaling_factor).encode())
-    for module in (pipeline.vae, pipeline.text_encoder):
-        for name, values in sorted(module.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    """16 digits that change with the autoencoder and with the prompts' embeddings, not with the UNet."""
+    vae = pipeline.vae
+    settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, values in (*sorted(vae.state_dict().items()), ("prompts", embed_prompts(pipeline))):
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -95,7 +100,7 @@ class LatentCache:
     def __init__(
         self, root: Path, examples: ExampleDataset, identity: Mapping[str, Any], *, shard: int = SHARD
     ) -> None:
-        text = json.dumps({**identity, "shard": shard}, sort_keys=True)
+        text = json.dumps({**identity, "format": FORMAT, "shard": shard}, sort_keys=True)
         self.path = root / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._examples = examples
         self._text = text
@@ -128,7 +133,7 @@ class LatentCache:
             ImageError: a frame can't be read.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "identity.json").write_text(self._text, encoding="utf-8")
+        write_bytes(self.path / "identity.json", self._text.encode())
         prompts = self.path / "prompts.safetensors"
         if not prompts.exists():
             _save({"embeddings": embed_prompts(pipeline).cpu()}, prompts)
@@ -169,6 +174,4 @@ class LatentCache:
 
 
 def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    temporary = file.with_suffix(".tmp")
-    save_file({name: values.contiguous() for name, values in tensors.items()}, temporary)
-    temporary.replace(file)
+    write_bytes(file, save({name: values.contiguous() for name, values in tensors.items()}))

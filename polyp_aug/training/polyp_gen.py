@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from polyp_aug.errors import ConfigurationError
@@ -22,18 +23,27 @@ from polyp_aug.images import ImageArray, write_png
 from polyp_aug.keys import Key
 from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
+from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.batches import ExampleOrder
 from polyp_aug.training.denoiser import Denoiser, Draw, Objective
 from polyp_aug.training.examples import EMPTY_PROMPT, PROMPTS, Example, ExampleDataset, ExampleSettings
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames
-from polyp_aug.training.latents import LatentCache, LatentExample, digest_encoders, embed_prompts, encode_examples
+from polyp_aug.training.latents import (
+    Autocast,
+    LatentCache,
+    LatentExample,
+    digest_encoders,
+    embed_prompts,
+    encode_examples,
+)
 from polyp_aug.training.schedule import ScheduleName, learning_rate
 from polyp_aug.training.sheets import paint_sheet
 
 FINAL_NAME = "pipeline"
 LORA_NAME = "lora"
 SHEETS_NAME = "samples"
+TRACKED_NAME = "polyp_gen"
 
 #: Examples of the validation frames that the loss is measured on, and of each prompt on a sheet of samples.
 VALIDATION_EXAMPLES = 64
@@ -49,7 +59,6 @@ class PolypGenConfig:
         count: number of different examples; they are used over and over again.
         steps: in all.
         batch_size: examples in a step.
-        micro_batch: examples that go through the network at once, or 0 for the whole batch.
         learning_rate: of AdamW.
         schedule: of the learning rate.
         warmup: steps in which the learning rate rises.
@@ -69,7 +78,6 @@ class PolypGenConfig:
     count: int = 20_000
     steps: int = 20_000
     batch_size: int = 8
-    micro_batch: int = 0
     learning_rate: float = 1e-5
     schedule: ScheduleName = "constant"
     warmup: int = 0
@@ -85,7 +93,7 @@ class PolypGenConfig:
         for name in ("count", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
-        for name in ("micro_batch", "warmup", "lesion_weight", "lora_rank", "seed"):
+        for name in ("warmup", "lesion_weight", "lora_rank", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
         for name in ("prompt_dropout", "ema"):
@@ -108,6 +116,7 @@ class TrainingOptions:
     """What doesn't decide which steps are taken: a training may be continued with others.
 
     Attributes:
+        micro_batch: examples that go through a network at once, or 0 for the whole batch; changes rounding only.
         cache: folder for latents, which other trainings may share; None encodes every batch anew.
         seconds: stop after so much time; the state is saved.
         save_every: steps between two savings and measurements.
@@ -120,6 +129,7 @@ class TrainingOptions:
         ConfigurationError: a value is out of its range.
     """
 
+    micro_batch: int = 0
     cache: Path | None = None
     seconds: float | None = None
     save_every: int = 250
@@ -129,6 +139,8 @@ class TrainingOptions:
     half: bool = False
 
     def __post_init__(self) -> None:
+        if self.micro_batch < 0:
+            raise ConfigurationError(f"'micro_batch' must not be negative (got {self.micro_batch})")
         if self.save_every < 1:
             raise ConfigurationError(f"'save_every' must be at least 1 (got {self.save_every})")
         if self.sample_every < 0 or self.sample_every % self.save_every:
@@ -177,27 +189,25 @@ def train_polyp_gen(
         ImageError: a frame can't be read.
     """
     options = options or TrainingOptions()
-    if mixed_precision not in ("no", "bf16", "fp16"):
-        raise ConfigurationError(f"'mixed_precision' must be no, bf16 or fp16 (got {mixed_precision!r})")
     start = time.monotonic()
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision, log_with=list(options.trackers) or None, project_dir=str(out)
-    )
-    if accelerator.num_processes > 1:
-        raise ConfigurationError(f"training runs in one process (got {accelerator.num_processes})")
+    _check_size(config.examples.size, weights)
+    accelerator = make_accelerator(mixed_precision, trackers=options.trackers, folder=out)
     pipeline = weights.pipeline.to(accelerator.device)
-    objective = Objective(
-        config.prediction_type or str(pipeline.scheduler.config.prediction_type), config.lesion_weight, config.snr_gamma
-    )
+    kind = config.prediction_type or str(pipeline.scheduler.config.prediction_type)
+    _check_objective(kind, config.snr_gamma, pipeline.scheduler.alphas_cumprod)
+    pipeline.scheduler.register_to_config(prediction_type=kind)
+    objective = Objective(kind, config.lesion_weight, config.snr_gamma)
+    micro_batch = options.micro_batch or config.batch_size
     inputs = {
         "examples": config.examples.to_dict(),
         "data": digest_frames(data),
         "mixed_precision": mixed_precision,
     }
-    folder = TrainingFolder(out, asdict(config) | inputs | asdict(objective) | {"weights": weights.revision})
-    validator = _Validator(config, weights, validation)
-
+    settings = asdict(config) | inputs | asdict(objective)
+    settings |= {"validation": digest_frames(validation), "weights": weights.revision}
+    validator = _Validator(config, weights, validation, micro_batch, accelerator.autocast)
     examples = ExampleDataset(data, config.examples, weights.cell, config.count)
+    folder = TrainingFolder(out, settings)
     order = ExampleOrder(config.count, config.batch_size, config.steps, config.seed)
     batches: Callable[[int], Iterator[LatentExample]]
     if options.cache is None:
@@ -205,7 +215,9 @@ def train_polyp_gen(
         batches = partial(order.fresh, examples, pipeline.vae, accelerator.autocast)
     else:
         cache = LatentCache(options.cache, examples, inputs | {"encoders": digest_encoders(pipeline)})
-        embeddings = cache.fill(pipeline, autocast=accelerator.autocast, observer=cache_observer)
+        embeddings = cache.fill(
+            pipeline, batch_size=micro_batch, autocast=accelerator.autocast, observer=cache_observer
+        )
         batches = partial(order.cached, cache)
     denoiser = Denoiser(
         pipeline.unet,
@@ -223,16 +235,15 @@ def train_polyp_gen(
     if state is not None:
         step = state.pop("step")
         denoiser.load(state)
+        del state
 
-    accelerator.init_trackers("log")
+    accelerator.init_trackers(TRACKED_NAME)
     losses: list[float] = []
     late = False
     for batch in batches(step):
         examples_of_step, draw = _draw(config, step, batch, len(pipeline.scheduler.alphas_cumprod))
         rate = learning_rate(config.learning_rate, step, config.steps, schedule=config.schedule, warmup=config.warmup)
-        losses.append(
-            denoiser.step(examples_of_step, draw, rate=rate, micro_batch=config.micro_batch or config.batch_size)
-        )
+        losses.append(denoiser.step(examples_of_step, draw, rate=rate, micro_batch=micro_batch))
         step += 1
         late = options.seconds is not None and time.monotonic() - start > options.seconds
         if step % options.save_every == 0 or step == config.steps or late:
@@ -251,7 +262,7 @@ def train_polyp_gen(
 
     lora = folder.path / LORA_NAME if config.lora_rank else None
     denoiser.finish(lora)
-    pipeline.scheduler.register_to_config(prediction_type=objective.prediction_type)
+    pipeline.unet.register_to_config(sample_size=config.examples.size // weights.cell)
     if options.half:
         pipeline.to(torch.float16)
     with quiet():
@@ -259,17 +270,43 @@ def train_polyp_gen(
     return step == config.steps
 
 
+def _check_size(size: int, weights: InpaintingWeights) -> None:
+    multiple = weights.cell * 2 ** (len(weights.pipeline.unet.config.block_out_channels) - 1)
+    if size % multiple:
+        raise ConfigurationError(f"'size' must be a multiple of {multiple} for these weights (got {size})")
+
+
+def _check_objective(prediction_type: str, snr_gamma: float | None, alphas_cumprod: Tensor) -> None:
+    """Refuse what can't be sampled from pure noise, where the schedule ends in that (zero terminal SNR)."""
+    if float(alphas_cumprod[-1]) > 1e-6:
+        return
+    if prediction_type == "epsilon":
+        raise ConfigurationError("'prediction_type' epsilon says nothing about pure noise, where this schedule ends")
+    if snr_gamma is not None:
+        raise ConfigurationError(
+            f"'snr_gamma' gives pure noise, where this schedule ends, no weight: leave it out (got {snr_gamma})"
+        )
+
+
 class _Validator:
     """Measures a denoiser on examples of the validation frames, which are always the same."""
 
-    def __init__(self, config: PolypGenConfig, weights: InpaintingWeights, frames: Sequence[Frame]) -> None:
+    def __init__(
+        self,
+        config: PolypGenConfig,
+        weights: InpaintingWeights,
+        frames: Sequence[Frame],
+        micro_batch: int,
+        autocast: Autocast,
+    ) -> None:
         pipeline = weights.pipeline
         settings = replace(config.examples, seed=config.examples.seed + 1, polyp_frames=None)
         examples = ExampleDataset(frames, settings, weights.cell, VALIDATION_EXAMPLES)
-        loader = DataLoader(examples, batch_size=config.batch_size)
-        self._batches = [encode_examples(pipeline.vae, Example(*batch)) for batch in loader]
+        loader = DataLoader(examples, batch_size=micro_batch)
+        self._batches = [encode_examples(pipeline.vae, Example(*batch), autocast) for batch in loader]
         self._steps = int(pipeline.scheduler.config.num_train_timesteps)
         self._config = config
+        self._micro_batch = micro_batch
         self._weights = weights
         drawn = [examples[number] for number in range(len(examples))]
         self._examples = [
@@ -286,7 +323,7 @@ class _Validator:
             for number, batch in enumerate(self._batches):
                 generator = torch.Generator().manual_seed(number)
                 noise = torch.randn(batch.latents.shape, generator=generator)
-                places = torch.arange(len(batch.prompt)) + number * self._config.batch_size
+                places = torch.arange(len(batch.prompt)) + number * self._micro_batch
                 times = ((places + 0.5) / VALIDATION_EXAMPLES * self._steps).long()
                 total += float(denoiser.loss(batch, Draw(noise, times))) * len(batch.prompt)
         return total / VALIDATION_EXAMPLES
