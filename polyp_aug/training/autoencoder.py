@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderTiny
-from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
@@ -27,6 +26,7 @@ from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.crops import CropDataset
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
+from polyp_aug.training.learner import Learner
 from polyp_aug.training.reconstruction import PerceptualDistance, colour_difference, gradient_difference, psnr
 from polyp_aug.training.schedule import learning_rate
 
@@ -235,10 +235,9 @@ class _Trainer:
             crops = CropDataset(self._frames, size=config.size, count=128, seed=config.seed + 2)
             whiten_colours(model, torch.stack([crops[number] for number in range(len(crops))]))
         self._model = model.to(accelerator.device)
-        self._weights = list(self._model.parameters())
-        self._ema = EMAModel(self._weights, decay=config.ema)
-        optimizer = torch.optim.AdamW(self._weights, betas=(0.9, 0.99), weight_decay=1e-4)
-        self._prepared, self._optimizer = accelerator.prepare(self._model, optimizer)
+        weights = list(self._model.parameters())
+        optimizer = accelerator.prepare(torch.optim.AdamW(weights, betas=(0.9, 0.99), weight_decay=1e-4))
+        self._learner = Learner(weights, optimizer, config.ema, accelerator)
         self._perceptual = PerceptualDistance().to(accelerator.device) if config.perceptual_weight else None
         self.number = 0
 
@@ -254,8 +253,6 @@ class _Trainer:
     def step(self, crops: Tensor) -> float:
         """One step of training; its loss."""
         config = self._config
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(config.learning_rate, self.number, config.steps, schedule="cosine")
         pictures = crops.to(self._accelerator.device)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.number)
         with self._accelerator.autocast():
@@ -269,55 +266,35 @@ class _Trainer:
                 loss = loss + config.perceptual_weight * self._perceptual(rebuilt, pictures)
             loss = loss + config.kl_weight * latents.float().square().mean() / 2.0
         self._accelerator.backward(loss)
-        self._accelerator.clip_grad_norm_(self._weights, 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._ema.step(self._weights)
+        self._learner.update(learning_rate(config.learning_rate, self.number, config.steps, schedule="cosine"))
         self.number += 1
         return float(loss.detach())
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """PSNR in dB and colour difference of the moving average, in float32, on crops of the validation frames."""
-        self._ema.store(self._weights)
-        self._ema.copy_to(self._weights)
         ratios, colours = [], []
-        for crops in DataLoader(self._held_out, batch_size=16):
-            pictures = crops.to(self._accelerator.device)
-            rebuilt = self._model.decode(self._model.encode(pictures).latents).sample.clamp(-1, 1)
-            ratios.append(psnr(rebuilt, pictures))
-            colours.append(colour_difference(rebuilt, pictures))
-        self._ema.restore(self._weights)
+        with self._learner.averaged():
+            for crops in DataLoader(self._held_out, batch_size=16):
+                pictures = crops.to(self._accelerator.device)
+                rebuilt = self._model.decode(self._model.encode(pictures).latents).sample.clamp(-1, 1)
+                ratios.append(psnr(rebuilt, pictures))
+                colours.append(colour_difference(rebuilt, pictures))
         return {"psnr": float(torch.cat(ratios).mean()), "colour": float(torch.stack(colours).mean())}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        scaler = self._accelerator.scaler
-        return {
-            "step": self.number,
-            "weights": [weight.detach() for weight in self._weights],
-            "ema": self._ema.shadow_params,
-            "ema_steps": self._ema.optimization_step,
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else {},
-        }
+        return self._learner.state() | {"step": self.number}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state."""
-        own, saved = (*self._weights, *self._ema.shadow_params), (*state["weights"], *state["ema"])
-        with torch.no_grad():
-            for mine, theirs in zip(own, saved, strict=True):
-                mine.copy_(theirs)
-        self._ema.optimization_step = state["ema_steps"]
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+        self._learner.load(state)
         self.number = state["step"]
 
     @torch.no_grad()
     def finish(self) -> AutoencoderTiny:
         """The moving average, with the factor that scales latents to unit variance. No step may follow."""
-        self._ema.copy_to(self._weights)
+        self._learner.finish()
         latents = [
             self._model.encode(crops.to(self._accelerator.device)).latents.flatten()
             for crops in DataLoader(self._held_out, batch_size=16)

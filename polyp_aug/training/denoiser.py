@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import StableDiffusionInpaintPipeline, UNet2DConditionModel
-from diffusers.training_utils import EMAModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from polyp_aug.training.latents import LatentExample
+from polyp_aug.training.learner import Learner
 from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
 
 #: The attention's layers that a LoRA adapter changes.
@@ -94,10 +94,9 @@ class Denoiser:
         if gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         self.unet = unet.to(accelerator.device).train()
-        self._trained = [weight for weight in unet.parameters() if weight.requires_grad]
-        self._ema = EMAModel(self._trained, decay=ema)
-        optimizer = torch.optim.AdamW(self._trained, lr=0.0)
-        self._model, self._optimizer = accelerator.prepare(unet, optimizer)
+        weights = [weight for weight in unet.parameters() if weight.requires_grad]
+        self._model, optimizer = accelerator.prepare(unet, torch.optim.AdamW(weights, lr=0.0))
+        self._learner = Learner(weights, optimizer, ema, accelerator)
 
     def step(self, batch: LatentExample, draw: Draw, *, rate: float, micro_batch: int) -> float:
         """One step of the optimizer; the mean loss of the batch.
@@ -108,8 +107,6 @@ class Denoiser:
             rate: learning rate.
             micro_batch: examples that go through the network at once; gradients add up over the batch.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         number = len(batch.prompt)
         total = 0.0
         for first in range(0, number, micro_batch):
@@ -120,10 +117,7 @@ class Denoiser:
             share = len(batch.prompt[part]) / number
             self._accelerator.backward(loss * share)
             total += float(loss.detach()) * share
-        self._accelerator.clip_grad_norm_(self._trained, 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._ema.step(self._trained)
+        self._learner.update(rate)
         return total
 
     def loss(self, batch: LatentExample, draw: Draw) -> Tensor:
@@ -142,40 +136,24 @@ class Denoiser:
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
         """The network with the moving average for its weights, in evaluation mode, as long as the context lasts."""
-        self._ema.store(self._trained)
-        self._ema.copy_to(self._trained)
         self.unet.eval()
         try:
-            yield self.unet
+            with self._learner.averaged():
+                yield self.unet
         finally:
-            self._ema.restore(self._trained)
             self.unet.train()
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {
-            "weights": [weight.detach() for weight in self._trained],
-            "ema": self._ema.shadow_params,
-            "ema_steps": self._ema.optimization_step,
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._accelerator.scaler.state_dict() if self._accelerator.scaler is not None else {},
-        }
+        return self._learner.state()
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state."""
-        with torch.no_grad():
-            for own, saved in zip(
-                (*self._trained, *self._ema.shadow_params), (*state["weights"], *state["ema"]), strict=True
-            ):
-                own.copy_(saved)
-        self._ema.optimization_step = state["ema_steps"]
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+        self._learner.load(state)
 
     def finish(self, lora: Path | None = None) -> None:
         """Leave the moving average in the network; an adapter is written to `lora` and fused. No step may follow."""
-        self._ema.copy_to(self._trained)
+        self._learner.finish()
         self.unet.eval()
         if self._lora:
             if lora is not None:
