@@ -24,12 +24,15 @@ def scheduler(prediction_type: str, zero_terminal: bool = False) -> DDIMSchedule
     return DDIMScheduler(prediction_type=prediction_type, rescale_betas_zero_snr=zero_terminal)
 
 
+@pytest.mark.parametrize("zero_terminal", [False, True])
 @pytest.mark.parametrize("prediction_type", TYPES)
 @pytest.mark.parametrize("gamma", [None, 5.0])
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_the_loss_equals_the_equations_in_float64(prediction_type: str, gamma: float | None, weight: float) -> None:
+def test_the_loss_equals_the_equations_in_float64(
+    prediction_type: str, gamma: float | None, weight: float, zero_terminal: bool
+) -> None:
     latents, noise, prediction, mask, steps = batch()
-    kept = scheduler(prediction_type).alphas_cumprod
+    kept = scheduler(prediction_type, zero_terminal).alphas_cumprod
     target = denoising_target(prediction_type, latents, noise, kept, steps)
     weights = min_snr_weights(prediction_type, kept, steps, gamma)
     found = lesion_guided_loss(prediction, target, mask, weight, weights)
@@ -39,8 +42,12 @@ def test_the_loss_equals_the_equations_in_float64(prediction_type: str, gamma: f
     a, s = np.sqrt(alpha)[:, None, None, None], np.sqrt(1 - alpha)[:, None, None, None]
     y = e if prediction_type == "epsilon" else a * e - s * x
     snr = alpha / (1 - alpha)
-    divisor = snr if prediction_type == "epsilon" else snr + 1
-    w = np.ones(6) if gamma is None else np.minimum(snr, gamma) / divisor
+    if gamma is None:
+        w = np.ones(6)
+    elif prediction_type == "epsilon":
+        w = gamma / np.maximum(snr, gamma)
+    else:
+        w = np.minimum(snr + zero_terminal, gamma) / (snr + 1)
     mse = ((y - p) ** 2).reshape(6, -1).mean(axis=1)
     lesion = ((m * y - m * p) ** 2).reshape(6, -1).mean(axis=1)
     assert float(found) == pytest.approx(float((w * (mse + weight * lesion)).mean()), rel=2e-5)
@@ -58,7 +65,8 @@ def test_weights_are_finite_with_zero_terminal_snr(prediction_type: str) -> None
     kept = scheduler(prediction_type, zero_terminal=True).alphas_cumprod
     weights = min_snr_weights(prediction_type, kept, torch.tensor([0, 500, 999]), 5.0)
     assert torch.isfinite(weights).all()
-    assert float(weights[-1]) == pytest.approx(1.0 if prediction_type == "epsilon" else 0.0, abs=1e-6)
+    assert float(weights[-1]) == pytest.approx(1.0, abs=1e-6)
+    assert float(weights[0]) < 0.01
 
 
 def test_the_lesion_counts_more() -> None:

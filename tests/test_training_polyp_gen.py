@@ -354,8 +354,6 @@ def test_objectives_that_cannot_be_sampled_are_refused(weights: Path, frames: li
     """The tiny pipeline has zero terminal SNR: sampling starts from pure noise."""
     with pytest.raises(ConfigurationError, match="epsilon says nothing about pure noise"):
         train(tmp_path, weights, frames, replace(SMALL, prediction_type="epsilon"))
-    with pytest.raises(ConfigurationError, match="'snr_gamma' gives pure noise"):
-        train(tmp_path, weights, frames, replace(SMALL, snr_gamma=5.0))
     with pytest.raises(ConfigurationError, match="multiple of 8 for these weights"):
         train(tmp_path, weights, frames, replace(SMALL, examples=ExampleSettings(size=36)))
     assert not (tmp_path / "config.json").exists()

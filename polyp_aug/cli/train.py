@@ -130,7 +130,7 @@ def polyp_gen(
     warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
     lesion_weight: Annotated[float, typer.Option(help="Weight of the lesion-guided loss; 0 is without.")] = 0.5,
     snr_gamma: Annotated[
-        float | None, typer.Option(help="min-SNR weights; not with zero terminal SNR and v-prediction.")
+        float | None, typer.Option(help="γ of min-SNR weights: less weight on what is nearly free of noise.")
     ] = None,
     prediction_type: Annotated[str, typer.Option(help="epsilon or v_prediction; the weights' own by default.")] = "",
     prompt_dropout: Annotated[float, typer.Option(help="Share of examples without a prompt, for guidance.")] = 0.1,

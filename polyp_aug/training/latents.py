@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
+from polyp_aug.encoders.digest import digest_weights
 from polyp_aug.images import write_bytes
 from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset
 
@@ -79,11 +80,8 @@ def digest_encoders(pipeline: StableDiffusionInpaintPipeline) -> str:
     """16 digits that change with the autoencoder and with the prompts' embeddings, not with the UNet."""
     vae = pipeline.vae
     settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, values in (*sorted(vae.state_dict().items()), ("prompts", embed_prompts(pipeline))):
-        digest.update(name.encode())
-        digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    weights = (*sorted(vae.state_dict().items()), ("prompts", embed_prompts(pipeline)))
+    return digest_weights(json.dumps(settings, sort_keys=True, default=str), weights)
 
 
 class LatentCache:

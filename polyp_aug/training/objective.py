@@ -42,8 +42,8 @@ def denoising_target(
 def min_snr_weights(prediction_type: str, alphas_cumprod: Tensor, timesteps: Tensor, gamma: float | None) -> Tensor:
     """Weight of each sample, min(SNR, γ) / SNR for ε and min(SNR, γ) / (SNR + 1) for v, with SNR = ᾱ / (1 − ᾱ).
 
-    With zero terminal SNR the weight of the last step is 1 for ε (its limit) and 0 for v: sampling starts there, so
-    train v with zero terminal SNR without these weights.
+    v with zero terminal SNR would get no weight at pure noise, where sampling starts. There SNR + 1, which is what v
+    weighs the error in x₀ with, takes the place of SNR: min(SNR + 1, γ) / (SNR + 1), which is 1 down from SNR = γ − 1.
 
     Args:
         prediction_type: as in `denoising_target`.
@@ -66,7 +66,17 @@ def min_snr_weights(prediction_type: str, alphas_cumprod: Tensor, timesteps: Ten
     ratio = kept / (1.0 - kept).clamp_min(1e-12)
     if prediction_type == "epsilon":
         return torch.where(ratio > gamma, gamma / ratio.clamp_min(1e-12), torch.ones_like(ratio))
-    return ratio.clamp_max(gamma) / (ratio + 1.0)
+    capped = ratio + 1.0 if ends_in_noise(alphas_cumprod) else ratio
+    return capped.clamp_max(gamma) / (ratio + 1.0)
+
+
+def ends_in_noise(alphas_cumprod: Tensor) -> bool:
+    """Whether a schedule has zero terminal SNR (Lin et al., 2024).
+
+    Args:
+        alphas_cumprod: ᾱ of every time step, float (T,).
+    """
+    return float(alphas_cumprod[-1]) < 1e-6
 
 
 def lesion_guided_loss(prediction: Tensor, target: Tensor, mask: Tensor, weight: float, weights: Tensor) -> Tensor:

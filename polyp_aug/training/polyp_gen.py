@@ -37,6 +37,7 @@ from polyp_aug.training.latents import (
     embed_prompts,
     encode_examples,
 )
+from polyp_aug.training.objective import ends_in_noise
 from polyp_aug.training.schedule import ScheduleName, learning_rate
 from polyp_aug.training.sheets import paint_sheet
 
@@ -63,7 +64,7 @@ class PolypGenConfig:
         schedule: of the learning rate.
         warmup: steps in which the learning rate rises.
         lesion_weight: λ of the lesion-guided loss.
-        snr_gamma: γ of min-SNR, or None for equal weights. Not for v-prediction with zero terminal SNR.
+        snr_gamma: γ of min-SNR, or None for equal weights; see `objective.min_snr_weights`.
         prompt_dropout: share of examples whose prompt is dropped, for guidance.
         prediction_type: "epsilon" or "v_prediction", or "" for what the weights were trained for.
         ema: decay of the moving average.
@@ -194,7 +195,7 @@ def train_polyp_gen(
     accelerator = make_accelerator(mixed_precision, trackers=options.trackers, folder=out)
     pipeline = weights.pipeline.to(accelerator.device)
     kind = config.prediction_type or str(pipeline.scheduler.config.prediction_type)
-    _check_objective(kind, config.snr_gamma, pipeline.scheduler.alphas_cumprod)
+    _check_objective(kind, pipeline.scheduler.alphas_cumprod)
     pipeline.scheduler.register_to_config(prediction_type=kind)
     objective = Objective(kind, config.lesion_weight, config.snr_gamma)
     micro_batch = options.micro_batch or config.batch_size
@@ -276,16 +277,10 @@ def _check_size(size: int, weights: InpaintingWeights) -> None:
         raise ConfigurationError(f"'size' must be a multiple of {multiple} for these weights (got {size})")
 
 
-def _check_objective(prediction_type: str, snr_gamma: float | None, alphas_cumprod: Tensor) -> None:
-    """Refuse what can't be sampled from pure noise, where the schedule ends in that (zero terminal SNR)."""
-    if float(alphas_cumprod[-1]) > 1e-6:
-        return
-    if prediction_type == "epsilon":
+def _check_objective(prediction_type: str, alphas_cumprod: Tensor) -> None:
+    """Refuse what can't be sampled from pure noise, where the schedule ends in that."""
+    if prediction_type == "epsilon" and ends_in_noise(alphas_cumprod):
         raise ConfigurationError("'prediction_type' epsilon says nothing about pure noise, where this schedule ends")
-    if snr_gamma is not None:
-        raise ConfigurationError(
-            f"'snr_gamma' gives pure noise, where this schedule ends, no weight: leave it out (got {snr_gamma})"
-        )
 
 
 class _Validator:
