@@ -141,6 +141,7 @@ class Augmenter:
         provenance = {
             "proposer": polyp.placement.proposer,
             **({"reference": polyp.placement.reference} if polyp.placement.reference else {}),
+            **({"place": dict(polyp.placement.details)} if polyp.placement.details else {}),
             "score": round(polyp.placement.score, 4),
             "synthesizer": self.synthesizer.name,
             **({"revision": self.synthesizer.revision} if self.synthesizer.revision else {}),

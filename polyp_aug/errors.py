@@ -9,6 +9,7 @@
     ├── ImageError(ValueError)             a picture can't be read safely
     ├── CocoError(ValueError)              a COCO file breaks the format
     ├── DatasetLayoutError(ValueError)     a public data set's folder is not as published
+    ├── DatabaseError(ValueError)          a reference database is empty, damaged, or of another encoder
     ├── NoPlacementError(RuntimeError)     a frame has no room for a polyp
     ├── SynthesisError(RuntimeError)       a synthesizer can't paint, or painted nothing usable
     ├── RunFolderBusyError(RuntimeError)   another process writes to the folder
@@ -47,6 +48,10 @@ class CocoError(PolypAugError, ValueError):
 
 class DatasetLayoutError(PolypAugError, ValueError):
     """The folder of a public data set is not laid out as its authors published it."""
+
+
+class DatabaseError(PolypAugError, ValueError):
+    """A reference database is empty or damaged, or was made with another encoder or in another format."""
 
 
 class NoPlacementError(PolypAugError, RuntimeError):

@@ -88,12 +88,14 @@ class Placement:
         score: how good the place is; comparable within one proposer only, higher is better.
         proposer: name of the proposer.
         reference: id of the reference polyp whose size or place was used, or None.
+        details: more of how it was found, in JSON types, for the provenance.
     """
 
     region: Region
     score: float
     proposer: str
     reference: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

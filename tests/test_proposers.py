@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Phantoms
+from small_database import build
 
 from polyp_aug.coco import read_coco
+from polyp_aug.encoders.registry import load_encoder
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import boxes_meet, polygon_region
 from polyp_aug.images import list_images, read_image
@@ -30,9 +32,16 @@ def bank(phantoms: Phantoms) -> ReferenceBank:
     return ReferenceBank(read_coco(phantoms.references))
 
 
+@pytest.fixture(scope="module")
+def database(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("database") / "db"
+    build(phantoms.references, path, encoder=load_encoder(side=256))
+    return path
+
+
 @pytest.fixture(params=proposer_names())
-def proposer(request: pytest.FixtureRequest, bank: ReferenceBank) -> Proposer:
-    return load_proposer(request.param, references=bank)
+def proposer(request: pytest.FixtureRequest, bank: ReferenceBank, database: Path) -> Proposer:
+    return load_proposer(request.param, references=bank, database=database)
 
 
 def frames(phantoms: Phantoms) -> list[np.ndarray]:
@@ -116,7 +125,7 @@ def test_a_wrong_size_range_is_named(size_range: tuple[float, float]) -> None:
 
 
 def test_unknown_names_and_missing_references_are_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"'proposer' must be one of random, reference \(got 'x'\)"):
+    with pytest.raises(ConfigurationError, match=r"'proposer' must be one of random, reference, retrieval \(got 'x'\)"):
         load_proposer("x")
     with pytest.raises(ConfigurationError, match="reference data set"):
         load_proposer("reference")

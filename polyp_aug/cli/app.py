@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from polyp_aug.cli import demo, evaluate, generate, inspect, prepare, remove, train
+from polyp_aug.cli import demo, evaluate, generate, index, inspect, prepare, propose, remove, train
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
 from polyp_aug.errors import PolypAugError
@@ -23,11 +23,13 @@ app.command("prepare")(prepare.prepare)
 app.command("generate")(generate.generate)
 app.command("preview")(generate.preview)
 app.command("remove")(remove.remove)
+app.command("propose")(propose.propose)
 app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
 app.command("filter")(filter_dataset)
 app.command("statistics")(inspect.statistics)
 app.command("env")(inspect.env)
+app.add_typer(index.app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 

@@ -1,4 +1,4 @@
-"""`polyp-aug evaluate`: how good networks and synthetic polyps are."""
+"""`polyp-aug evaluate`: how good networks, synthetic polyps and proposed places are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from polyp_aug.cli.output import errors, output, print_table, progress_bar
 if TYPE_CHECKING:
     from polyp_aug.evaluation.report import Table
 
-app = typer.Typer(help="Measure networks and synthetic polyps against real frames.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure networks, synthetic polyps and proposed places against real frames.", no_args_is_help=True
+)
 
 
 @app.command("autoencoder")
@@ -172,6 +174,38 @@ def ablation(
         ),
     )
     _show(result.tables, out / "report")
+
+
+@app.command("placement")
+def placement(
+    run: Annotated[Path, typer.Option(help="Run folder of `polyp-aug remove`: frames whose polyps were repainted.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
+    references: Annotated[
+        Path | None, typer.Option(help="COCO set of real polyps with masks, of other frames: for `reference`.")
+    ] = None,
+    database: Annotated[Path | None, typer.Option(help="Reference database, of other frames: for `retrieval`.")] = None,
+    proposer: Annotated[
+        list[str] | None,
+        typer.Option(help="random, centre, reference or retrieval, once for each; all that the inputs allow if none."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="Places that are asked for on each frame.")] = 3,
+    iou: Annotated[float, typer.Option(help="Overlap with a removed polyp's box that makes a place a hit.")] = 0.2,
+    repeats: Annotated[int, typer.Option(help="Times that each proposer is asked, by different keys.")] = 5,
+    encoder: Annotated[
+        str, typer.Option(help="The database's encoder, where it can't name it: a folder or org/name@commit.")
+    ] = "",
+    device: Annotated[str, typer.Option(help="Where the encoder runs: cpu, cuda, cuda:1.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
+) -> None:
+    """Measure how often proposers find the places of polyps that were removed, beside random places."""
+    from polyp_aug.evaluation.placement import PlacementSettings, evaluate_placement
+    from polyp_aug.evaluation.placement_proposers import load_compared
+
+    settings = PlacementSettings(top=top, iou=iou, repeats=repeats, seed=seed)
+    compared = load_compared(proposer or (), references=references, database=database, encoder=encoder, device=device)
+    with progress_bar("frames") as show:
+        result = evaluate_placement(run, compared, out, settings=settings, observer=show)
+    _show(result.tables, out)
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 
 from polyp_aug.cli.output import (
-    errors,
     output,
     parse_range,
     parse_shard,
     parse_shares,
     parse_size,
     print_table,
-    progress_bar,
     size_text,
 )
 from polyp_aug.cli.painting import (
@@ -36,15 +34,15 @@ from polyp_aug.cli.painting import (
     Weights,
     painting_options,
 )
+from polyp_aug.cli.running import run_generate
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.generation.estimate import estimate_run
 from polyp_aug.generation.facts import flatten
 from polyp_aug.generation.generate import PreparedRun, prepare_run
-from polyp_aug.generation.generate import generate as generate_run
 from polyp_aug.generation.preview import preview_sheet
 from polyp_aug.generation.run_folder import MANIFEST_NAME
-from polyp_aug.generation.writing import RunLimits, RunProgress
+from polyp_aug.generation.writing import RunLimits
 from polyp_aug.images import write_png
 from polyp_aug.proposers.registry import proposer_names
 
@@ -68,6 +66,12 @@ SizeRange = Annotated[
         help="Diameters of polyps as shares of the frame's shorter side, 0.08-0.45 by default (proposer random)."
     ),
 ]
+Database = Annotated[
+    Path | None, typer.Option(help="Reference database, made by `polyp-aug index build` (proposer retrieval).")
+]
+Encoder = Annotated[
+    str, typer.Option(help="The database's encoder, where it can't name it: a folder or org/name@commit.")
+]
 Feather = Annotated[float, typer.Option(help="Width of the soft edge as a share of the polyp's diameter.")]
 BackgroundsImages = Annotated[
     Path | None, typer.Option(help="Folder of the backgrounds' pictures, where it isn't beside their COCO file.")
@@ -88,6 +92,8 @@ def generate(
     seed: Seed = 0,
     shard: Annotated[str, typer.Option(help="i/n: make every n-th sample, from the i-th on.")] = "1/1",
     size_range: SizeRange = None,
+    database: Database = None,
+    encoder: Encoder = "",
     feather: Feather = 0.06,
     batch_size: Annotated[int, typer.Option(help="Samples that are rendered together.")] = 8,
     attempts: Annotated[int, typer.Option(help="Backgrounds to try for a sample of --count before it is skipped.")] = 6,
@@ -124,6 +130,8 @@ def generate(
         seed=seed,
         shard=parse_shard(shard),
         size_range=parse_shares(size_range) if size_range else None,
+        database=database,
+        encoder=encoder,
         feather=feather,
         painting=painting_options(
             synthesizer,
@@ -154,7 +162,7 @@ def generate(
         return
     if not resume and (out / MANIFEST_NAME).exists():
         raise ConfigurationError(f"{out}: holds a run already; leave out --no-resume to go on with it")
-    print_result(run_with_progress(config, out, limits), out)
+    run_generate(config, out, limits)
 
 
 def preview(
@@ -167,6 +175,8 @@ def preview(
     proposer: ProposerName = "random",
     seed: Seed = 0,
     size_range: SizeRange = None,
+    database: Database = None,
+    encoder: Encoder = "",
     feather: Feather = 0.06,
     outlines: Annotated[bool, typer.Option("--outlines", help="Draw the outline of every new polyp.")] = False,
     backgrounds_images: BackgroundsImages = None,
@@ -196,6 +206,8 @@ def preview(
         proposer=proposer,
         seed=seed,
         size_range=parse_shares(size_range) if size_range else None,
+        database=database,
+        encoder=encoder,
         feather=feather,
         painting=painting_options(
             synthesizer,
@@ -219,27 +231,6 @@ def preview(
     )
     write_png(out, preview_sheet(prepare_run(config), count, outlines=outlines))
     output.print(f"Wrote {out}", markup=False, highlight=False)
-
-
-def run_with_progress(config: GenerateConfig, out: Path, limits: RunLimits | None = None) -> RunProgress:
-    """Make a run and show a progress bar with rate and remaining time on standard error."""
-    with progress_bar("samples") as show:
-        try:
-            return generate_run(config, out, limits=limits, observer=lambda found: show(found.done, found.total))
-        except KeyboardInterrupt:
-            errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
-            raise typer.Exit(130) from None
-
-
-def print_result(progress: RunProgress, out: Path) -> None:
-    """What a run made, and where to look at it."""
-    lines = [f"{progress.made} images with {progress.polyps} new polyps, {size_text(progress.bytes)}"]
-    if progress.skipped:
-        lines.append(f"{progress.skipped} samples skipped; the reasons stand in {out / 'README.md'}")
-    if progress.limited:
-        lines.append(f"stopped by --limit-bytes after {progress.done} of {progress.total} samples")
-    lines += [f"COCO file: {out / 'annotations.json'}", f"gallery:   {out / 'index.html'}"]
-    output.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_estimate(prepared: PreparedRun, out: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyp_aug.cli.output import errors, output, parse_shard, parse_size, progress_bar, size_text
+from polyp_aug.cli.output import parse_shard, parse_size
 from polyp_aug.cli.painting import (
     Base,
     ChannelsLast,
@@ -23,8 +23,8 @@ from polyp_aug.cli.painting import (
     Weights,
     painting_options,
 )
+from polyp_aug.cli.running import run_remove
 from polyp_aug.generation.remove import RemoveConfig
-from polyp_aug.generation.remove import remove as remove_run
 from polyp_aug.generation.writing import RunLimits
 from polyp_aug.synthesizers.registry import POLYP_GEN
 
@@ -90,17 +90,4 @@ def remove(
         data_images=data_images,
         fix=fix,
     )
-    limits = RunLimits(parse_size(limit_bytes) if limit_bytes else None, max_failures)
-    with progress_bar("frames") as show:
-        try:
-            progress = remove_run(config, out, limits=limits, observer=lambda found: show(found.done, found.total))
-        except KeyboardInterrupt:
-            errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
-            raise typer.Exit(130) from None
-    lines = [f"{progress.made} frames, {progress.polyps} polyps removed, {size_text(progress.bytes)}"]
-    if progress.skipped:
-        lines.append(f"{progress.skipped} frames skipped; the reasons stand in {out / 'README.md'}")
-    if progress.limited:
-        lines.append(f"stopped by --limit-bytes after {progress.done} of {progress.total} frames")
-    lines += [f"COCO file: {out / 'annotations.json'}", f"gallery:   {out / 'index.html'}"]
-    output.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    run_remove(config, out, RunLimits(parse_size(limit_bytes) if limit_bytes else None, max_failures))

@@ -10,7 +10,7 @@ from polyp_aug.augmenter import AugmenterSettings
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.proposers.random import RandomProposer, check_size_range
 from polyp_aug.proposers.reference import ReferenceProposer
-from polyp_aug.proposers.registry import proposer_names
+from polyp_aug.proposers.registry import RETRIEVAL, proposer_names
 from polyp_aug.synthesizers.options import PaintingOptions
 from polyp_aug.synthesizers.registry import POLYP_GEN, options_with_weights, parse_synthesizer
 
@@ -32,6 +32,8 @@ class GenerateConfig:
         shard: (i, n): this run makes every n-th sample, from the i-th on; i counts from 1.
         size_range: smallest and largest equivalent diameter of a polyp, as a share of the frame's shorter side, for the
             proposer `random`; None takes its default.
+        database: folder of a reference database, for the proposer `retrieval`.
+        encoder: the database's encoder, see `load_encoder`; "" for the one that it names.
         feather: width of the soft edge as a share of the polyp's equivalent diameter.
         painting: settings of the synthesizer `polyp_gen`; None takes its defaults.
         batch_size: samples that are rendered together.
@@ -54,6 +56,8 @@ class GenerateConfig:
     seed: int = 0
     shard: tuple[int, int] = (1, 1)
     size_range: tuple[float, float] | None = None
+    database: Path | None = None
+    encoder: str = ""
     feather: float = 0.06
     painting: PaintingOptions | None = None
     batch_size: int = 8
@@ -87,6 +91,13 @@ class GenerateConfig:
             if self.proposer != RandomProposer.name:
                 raise ConfigurationError(f"'size_range' is for the proposer random (got {self.proposer!r} with it)")
             check_size_range(self.size_range)
+        if (self.database is None) == (self.proposer == RETRIEVAL):
+            raise ConfigurationError(
+                f"'database' is for the proposer {RETRIEVAL}, and must be given with it (got {self.proposer!r} and "
+                f"{self.database})"
+            )
+        if self.encoder and self.database is None:
+            raise ConfigurationError(f"'encoder' is for 'database' (got {self.encoder!r} alone)")
         self.augmenter_settings()
         self._check_references()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from polyp_aug.augmenter import Augmenter
 from polyp_aug.coco import CocoDataset, read_coco
+from polyp_aug.database.identity import digest_database
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.backgrounds import Backgrounds, SampleDeck, deal_samples, read_backgrounds
 from polyp_aug.generation.config import GenerateConfig
@@ -58,7 +59,14 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
     references = _bank(config, reference_set)
     synthesizer = load_synthesizer(config.synthesizer, references=references, options=config.painting)
     augmenter = Augmenter(
-        load_proposer(config.proposer, references=references, size_range=config.size_range),
+        load_proposer(
+            config.proposer,
+            references=references,
+            size_range=config.size_range,
+            database=config.database,
+            encoder=config.encoder,
+            device=config.painting.device if config.painting else "cpu",
+        ),
         synthesizer,
         config.augmenter_settings(),
     )
@@ -69,6 +77,7 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
         "config": config.settings(),
         "inputs": backgrounds.described()
         | _described(config, references)
+        | _described_database(config)
         | described_weights(config.painting, config.synthesizer, synthesizer.revision),
         "versions": versions(diffusion=config.painting is not None),
         "categories": category_rows([category for found in sets for category in found.categories]),
@@ -121,6 +130,13 @@ def _bank(config: GenerateConfig, dataset: CocoDataset | None) -> ReferenceBank 
     if not any(polyp.path.is_file() for polyp in bank.polyps):
         raise ConfigurationError(f"{bank.polyps[0].path}: no such picture, nor any other of {config.references}")
     return bank
+
+
+def _described_database(config: GenerateConfig) -> dict[str, Any]:
+    """The database of the proposer, for `run.json`."""
+    if config.database is None:
+        return {}
+    return {"database": config.database.resolve().name, "database_sha256": digest_database(config.database)}
 
 
 def _described(config: GenerateConfig, references: ReferenceBank | None) -> dict[str, Any]:

@@ -17,7 +17,6 @@ process killed at any moment therefore leaves at most an incomplete last line an
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +32,7 @@ from polyp_aug.errors import (
     StorageError,
 )
 from polyp_aug.images import write_bytes
+from polyp_aug.jsonl import append_records, read_lines
 
 MANIFEST_NAME = "manifest.jsonl"
 RUN_NAME = "run.json"
@@ -146,16 +146,8 @@ class RunFolder:
             RunFolderDamagedError: a complete line is not a record.
         """
         file = self.path / MANIFEST_NAME
-        if not file.exists():
-            return
-        end = 0
-        with open(file, "r+b") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.endswith(b"\n"):
-                    stream.truncate(end)
-                    return
-                end += len(line)
-                yield _record(line, file, number)
+        for number, line in read_lines(file, mend=True):
+            yield _record(line, file, number)
 
     def remove_pictures_from(self, number: int) -> None:
         """Remove the pictures of samples from `number` on, which have no record: a run that was killed left them."""
@@ -170,17 +162,7 @@ class RunFolder:
         Raises:
             StorageError: the manifest can't be written; what was there stays.
         """
-        lines = b"".join(
-            json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" for record in records
-        )
-        file = self.path / MANIFEST_NAME
-        try:
-            with open(file, "ab") as stream:
-                stream.write(lines)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise StorageError(error.errno, f"{file}: can't be written ({error.strerror or error})") from error
+        append_records(self.path / MANIFEST_NAME, records)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -227,12 +209,8 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
         RunFolderDamagedError: a complete line is not a record.
     """
     file = folder / MANIFEST_NAME
-    if not file.exists():
-        return
-    with open(file, "rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.endswith(b"\n"):
-                yield _record(line, file, number)
+    for number, line in read_lines(file):
+        yield _record(line, file, number)
 
 
 def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path, ignore: Sequence[str] = ()) -> None:

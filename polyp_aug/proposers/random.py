@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import Box, polygon_region
@@ -77,10 +78,14 @@ class RandomProposer:
             margin = margin_of(width, height)
             centres = mucosa.centres(width + 2 * margin, height + 2 * margin, taken)
             if len(centres):
-                centre = centres[generator.integers(len(centres))]
+                centre = centres[self._choose(centres, mucosa, generator)]
                 region = polygon_region(outline - (low + high) / 2.0 + centre, mucosa.width, mucosa.height)
                 covered = mucosa.covers(region.box) if region else 0.0
                 if region and covered >= LEAST_SHARE:
                     return Placement(region, covered, self.name)
             diameter = max(smallest, diameter * SHRINK)
         return None
+
+    def _choose(self, centres: npt.NDArray[np.float64], _mucosa: Mucosa, generator: np.random.Generator, /) -> int:
+        """Which of the places where the shape fits, float64 (N, 2), is taken."""
+        return int(generator.integers(len(centres)))

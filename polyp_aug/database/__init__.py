@@ -1,0 +1,1 @@
+"""Reference databases: frames whose polyp was removed, with features of the mucosa where it was."""

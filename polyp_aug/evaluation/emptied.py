@@ -1,0 +1,81 @@
+"""The frames of a run that removed polyps, with the places where these were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyp_aug.coco import resolve_image
+from polyp_aug.errors import ConfigurationError, ImageError
+from polyp_aug.generation.run_folder import PICTURE_FOLDERS, is_removal, read_records, read_run
+from polyp_aug.geometry import Box
+from polyp_aug.images import ImageArray, read_image
+from polyp_aug.scene import Source
+
+
+@dataclass(frozen=True)
+class EmptiedFrame:
+    """A frame of which polyps were removed.
+
+    Attributes:
+        path: the picture.
+        size: width and height in pixels.
+        source: the frame that it was made from.
+        removed: boxes, xywh in pixels, of the polyps that were there; at least one.
+        kept: boxes of the objects that still are.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    source: Source
+    removed: tuple[Box, ...]
+    kept: tuple[Box, ...]
+
+    @property
+    def group(self) -> str:
+        """Patient or sequence, else the name of the frame that it was made from."""
+        return self.source.group or self.source.file
+
+    def read(self) -> ImageArray:
+        """The picture, uint8 RGB.
+
+        Raises:
+            ImageError: it can't be read, or has another size than its record says.
+        """
+        image = read_image(self.path)
+        height, width = image.shape[:2]
+        if (width, height) != self.size:
+            raise ImageError(f"{self.path}: {width}×{height} pixels, expected {self.size[0]}×{self.size[1]}")
+        return image
+
+
+def read_emptied(folder: Path) -> list[EmptiedFrame]:
+    """The frames of a removal run of which a polyp was removed, in their order.
+
+    Raises:
+        ConfigurationError: it is not a run that removes, or no polyp was removed.
+        CocoError: a file name is unsafe.
+        RunFolderDamagedError: a record can't be trusted.
+    """
+    if not is_removal(read_run(folder)):
+        raise ConfigurationError(f"{folder}: a run that paints polyps, expected one that `polyp-aug remove` wrote")
+    frames = [_frame(folder, record) for record in read_records(folder) if record["status"] == "made"]
+    found = [frame for frame in frames if frame.removed]
+    if not found:
+        raise ConfigurationError(f"{folder}: no frame of which a polyp was removed")
+    return found
+
+
+def _frame(folder: Path, record: dict[str, Any]) -> EmptiedFrame:
+    boxes: dict[bool, list[Box]] = {True: [], False: []}
+    for item in record["objects"]:
+        x, y, w, h = (float(value) for value in item["bbox"])
+        boxes[item["origin"] == "removed"].append((x, y, w, h))
+    return EmptiedFrame(
+        resolve_image(folder / PICTURE_FOLDERS[0], record["file_name"]),
+        (record["width"], record["height"]),
+        Source(**record["background"]),
+        tuple(boxes[True]),
+        tuple(boxes[False]),
+    )
