@@ -23,8 +23,8 @@ LOCK = ROOT / "requirements.lock"
 NODEPS_LOCK = ROOT / "requirements-nodeps.lock"
 
 MMCV = "mmcv==2.1.0"
-#: Extras of the two levels of the environment; `make demo` needs none.
-CORE_EXTRAS = ""
+#: Extras of the two levels of the environment; `make demo` paints with the package's own diffusion model.
+CORE_EXTRAS = "[diffusion]"
 FULL_EXTRAS = "[all,dev]"
 
 CHECK_MMCV = """

@@ -9,21 +9,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
 from conftest import Phantoms
 from diffusers import AutoencoderTiny
 from runs import config, digests
+from small_database import build
 from tiny_diffusion import pipeline
 
 from polyp_aug.cli import app
 from polyp_aug.cli.output import parse_range, parse_shard, parse_shares, parse_size, size_text
+from polyp_aug.coco import read_coco
+from polyp_aug.encoders.registry import load_encoder
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.generate import generate
 from polyp_aug.generation.remove import RemoveConfig, remove
-from polyp_aug.images import read_image, write_png
+from polyp_aug.images import read_image, read_mask, write_png
+from polyp_aug.keys import Key
 from polyp_aug.phantom import write_phantom_dataset
+from polyp_aug.proposers.retrieval.load import load_retrieval
+from polyp_aug.proposers.retrieval.settings import RetrievalSettings
 from polyp_aug.synthesizers.options import PaintingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +174,44 @@ def test_remove_writes_what_the_library_writes(phantoms: Phantoms, weights: Path
     assert digests(tmp_path / "cli") == digests(tmp_path / "library")
 
 
+def test_a_database_is_built_and_asked(phantoms: Phantoms, weights: Path, tmp_path: Path) -> None:
+    database = tmp_path / "db"
+    flags = ("--weights", weights, "--steps", 1, "--batch-size", 5, "--side", 256, "--out", database)
+    built = run("index", "build", "--data", phantoms.references, *flags)
+    assert built.returncode == 0, built.stderr
+    assert f"{database}: 10 references added, 0 were there" in built.stdout
+    before = digests(database)
+    again = run("--data", phantoms.references, *flags, program=(str(ROOT / "tools" / "build_database.py"),))
+    assert again.returncode == 0, again.stderr
+    assert "0 references added, 10 were there" in again.stdout
+    assert digests(database) == before
+    shown = run("index", "info", database)
+    assert shown.returncode == 0, shown.stderr
+    for text in ("efficientnet_lite0 block 10", "removal: num_inference_steps", "none: 10", "CC0-1.0"):
+        assert text in shown.stdout
+    verified = run("index", "verify", database)
+    assert verified.returncode == 0, verified.stderr
+    assert "10 references, all as they were stored" in verified.stdout
+    frame = sorted(phantoms.backgrounds.iterdir())[0]
+    files = ("--out", tmp_path / "mask.png", "--figure", tmp_path / "figure.png")
+    asked = run("propose", frame, "--database", database, *files)
+    assert asked.returncode == 0, asked.stderr
+    proposer = load_retrieval(database, settings=RetrievalSettings(temperature=0.0))
+    place = proposer.propose(read_image(frame), 3, Key(0, frame.name))[0]
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), place.region.to_mask(216, 256))
+    assert str(place.details["database_reference"]) in asked.stdout
+    assert read_image(tmp_path / "figure.png").shape[0] == 480
+    write_png(tmp_path / "black.png", np.zeros((216, 256, 3), np.uint8))
+    nowhere = run("propose", tmp_path / "black.png", "--database", database, "--out", tmp_path / "none.png")
+    assert nowhere.returncode == 1
+    assert "no place on mucosa is like that of a reference" in nowhere.stderr
+    assert not (tmp_path / "none.png").exists()
+    (database / "features" / "00000.safetensors").write_bytes(b"damaged")
+    damaged = run("index", "verify", database)
+    assert damaged.returncode == 1
+    assert "10 of 10 references are damaged" in damaged.stderr
+
+
 def test_prepare_split_and_statistics(phantoms: Phantoms, tmp_path: Path) -> None:
     source = tmp_path / "Kvasir-SEG"
     (source / "images").mkdir(parents=True)
@@ -209,11 +254,16 @@ def test_low_quality_frames_are_left_out(phantoms: Phantoms, tmp_path: Path) -> 
     assert "would be overwritten" in result.stderr
 
 
-def test_the_demo_makes_a_gallery(tmp_path: Path) -> None:
+def test_the_demo_paints_polyps_and_removes_them(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo", "--count", 2)
     assert result.returncode == 0, result.stderr
-    assert str(tmp_path / "demo" / "run" / "index.html") in result.stdout
-    assert (tmp_path / "demo" / "run" / "index.html").is_file()
+    for name in ("painted", "removed"):
+        assert str(tmp_path / "demo" / name / "index.html") in result.stdout
+        assert (tmp_path / "demo" / name / "index.html").is_file()
+    painted, removed = (read_coco(tmp_path / "demo" / name) for name in ("painted", "removed"))
+    assert len(painted.images) == 2
+    assert len(painted.annotations) >= 2
+    assert len(removed.annotations) < len(painted.annotations)
 
 
 def test_an_autoencoder_and_a_pipeline_are_trained(phantoms: Phantoms, tmp_path: Path) -> None:
@@ -277,6 +327,25 @@ def test_polyps_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
     wrong = run("evaluate", "polyps", "--real", tmp_path, "--synthetic", tmp_path, "--out", tmp_path / "no")
     assert wrong.returncode == 2
     assert "expected NAME=COCO" in wrong.stderr
+
+
+def test_proposed_places_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
+    pipeline().save_pretrained(tmp_path / "weights")
+    write_phantom_dataset(tmp_path / "real", count=10, seed=900, polyps=(1, 1), width=256, height=216)
+    fast = PaintingOptions(num_inference_steps=1)
+    remove(RemoveConfig(tmp_path / "real", str(tmp_path / "weights"), fast), tmp_path / "removed")
+    build(phantoms.references, tmp_path / "database", encoder=load_encoder(side=64))
+    inputs = ("--run", tmp_path / "removed", "--references", phantoms.references, "--database", tmp_path / "database")
+    result = run("evaluate", "placement", *inputs, "--repeats", 2, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "ratio to random" in result.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    names = ["random", "centre", "reference", "retrieval (reference)", "retrieval (cluster)"]
+    assert list(report["proposers"]) == names
+    assert [report["proposers"][name]["off_mucosa"] for name in names] == [0] * 5
+    wrong = run("evaluate", "placement", "--run", tmp_path / "real", "--out", tmp_path / "no")
+    assert wrong.returncode == 1
+    assert "not a run folder" in wrong.stderr
 
 
 @pytest.mark.slow

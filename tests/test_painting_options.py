@@ -16,7 +16,7 @@ from tiny_diffusion import pipeline
 from polyp_aug.coco import read_coco
 from polyp_aug.errors import ConfigurationError, MissingDependencyError
 from polyp_aug.references import ReferenceBank
-from polyp_aug.synthesizers.options import PaintingOptions
+from polyp_aug.synthesizers.options import EMBEDDED_STEPS, PaintingOptions
 from polyp_aug.synthesizers.polyp_gen import PolypGen, load
 from polyp_aug.synthesizers.registry import load_synthesizer, parse_synthesizer, synthesizer_names
 
@@ -58,6 +58,8 @@ def test_what_decides_the_picture_is_json_without_paths() -> None:
     assert "mine/" not in json.dumps(found)
     assert found["device"] == "cuda"
     assert found["num_inference_steps"] == 50
+    assert PaintingOptions().sampling.steps == EMBEDDED_STEPS < PaintingOptions(sampler="dpm++").sampling.steps
+    assert PaintingOptions(num_inference_steps=9).sampling.steps == 9
     assert found["size"] == 64
     assert "context" not in PaintingOptions(mode="frame").to_dict()
     assert PaintingOptions(strength=0.5, batch_size=2).given == ("strength", "batch_size")

@@ -1,32 +1,38 @@
-"""`polyp-aug demo`: the whole flow on frames that the package makes itself."""
+"""`polyp-aug demo`: polyps painted into frames and removed again, with what comes in the package."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polyp_aug.cli.generate import print_result, run_with_progress
 from polyp_aug.cli.output import errors
+from polyp_aug.cli.running import run_generate, run_remove
 from polyp_aug.generation.config import GenerateConfig
-from polyp_aug.phantom import write_phantom_dataset
+from polyp_aug.generation.remove import RemoveConfig
+from polyp_aug.synthesizers.registry import POLYP_GEN
+
+FRAMES = Path(str(files("polyp_aug"))) / "assets" / "demo_frames"
+_SIZES = (0.15, 0.4)
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo_out"),
-    count: Annotated[int, typer.Option(help="Samples to make.")] = 24,
+    count: Annotated[int, typer.Option(help="Samples to make.")] = 12,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 1,
 ) -> None:
-    """Make phantom frames, paint polyps into them, and write the data set with its gallery."""
-    errors.print("Rendering phantom frames …", markup=False)
-    write_phantom_dataset(out / "phantoms", count=count, seed=seed, polyps=None)
-    write_phantom_dataset(out / "references", count=24, seed=seed + 100_000, polyps=(1, 2))
-    config = GenerateConfig(
-        backgrounds=out / "phantoms" / "images",
-        references=out / "references",
+    """Paint polyps into the frames that come with the package, then remove them: two data sets with galleries."""
+    errors.print("Painting polyps …", markup=False)
+    insertion = GenerateConfig(
+        backgrounds=FRAMES,
         count=count,
         polyps_per_image=(1, 2),
+        synthesizer=POLYP_GEN,
+        size_range=_SIZES,
         seed=seed,
     )
-    print_result(run_with_progress(config, out / "run"), out / "run")
+    run_generate(insertion, out / "painted")
+    errors.print("Removing them …", markup=False)
+    run_remove(RemoveConfig(data=out / "painted", seed=seed), out / "removed")

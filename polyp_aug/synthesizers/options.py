@@ -21,6 +21,10 @@ EMBEDDED_WEIGHTS = "polyp_gen_mini"
 #: Sampler → its usual number of steps.
 SAMPLER_STEPS: Mapping[str, int] = {"ddim": 50, "dpm++": 20, "lcm": 4}
 
+#: Steps of ddim with the weights that come with the package. Sampling ends with what is most likely at the noise of the
+#: last step; with more steps that is too little noise, and details are drawn that these small weights know nothing of.
+EMBEDDED_STEPS = 6
+
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 MODES = ("crop", "frame")
 
@@ -86,7 +90,7 @@ class PaintingOptions:
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" is cuda where torch has it, else cpu.
         dtype: "float32", "float16", "bfloat16"; "auto" is float16 on cuda, else float32.
         sampler: see `Sampling`.
-        num_inference_steps: see `Sampling`.
+        num_inference_steps: see `Sampling`; with ddim and the weights of the package None takes `EMBEDDED_STEPS`.
         guidance_scale: see `Sampling`.
         strength: see `Sampling`.
         mode: "crop" shows the model a square around the place, "frame" the whole frame.
@@ -136,7 +140,10 @@ class PaintingOptions:
     @property
     def sampling(self) -> Sampling:
         """The part that says how the model is sampled."""
-        return Sampling(self.sampler, self.num_inference_steps, self.guidance_scale, self.strength)
+        steps = self.num_inference_steps
+        if steps is None and self.sampler == "ddim" and not self.weights:
+            steps = EMBEDDED_STEPS
+        return Sampling(self.sampler, steps, self.guidance_scale, self.strength)
 
     @property
     def given(self) -> tuple[str, ...]:
