@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from polyp_aug.encoders.patches import PatchFeatures, PatchGrid, by_shape
 from polyp_aug.images import ImageArray
 
-#: Pictures that go through a network together.
+#: Pictures that go through a network together on an accelerator. A processor is faster with one after the other.
 BATCH = 8
 
 #: Of ImageNet's pictures in [0, 1]: what the networks here were trained with.
@@ -57,9 +57,10 @@ class TorchPatchEncoder:
         """As `PatchEncoder.encode`."""
         fitted = [self.grid.fit(image) for image in images]
         found: dict[int, PatchFeatures] = {}
+        batch = 1 if self.device == "cpu" else BATCH
         for group in by_shape([image for image, _ in fitted]):
-            for first in range(0, len(group), BATCH):
-                members = group[first : first + BATCH]
+            for first in range(0, len(group), batch):
+                members = group[first : first + batch]
                 stack = torch.from_numpy(np.stack([fitted[index][0] for index in members]))
                 pictures = stack.to(self.device).permute(0, 3, 1, 2).float() / 255.0
                 features: Tensor = self.network(pictures)
