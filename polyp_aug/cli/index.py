@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from polyp_aug.cli.output import errors, output, print_table, progress_bar
+from polyp_aug.cli.output import errors, output, print_table
 from polyp_aug.cli.painting import (
     Base,
     ChannelsLast,
@@ -24,6 +24,7 @@ from polyp_aug.cli.painting import (
     Weights,
     painting_options,
 )
+from polyp_aug.cli.running import resumable
 from polyp_aug.errors import DatabaseError
 from polyp_aug.synthesizers.registry import POLYP_GEN, load_synthesizer
 
@@ -93,21 +94,19 @@ def build(
     dataset = read_coco(data, image_root=data_images, fix=fix)
     remover = Remover(load_synthesizer(POLYP_GEN, options=options), RemoverSettings(margin=margin))
     loaded = load_encoder(encoder, side=side, device=options.device)
-    with progress_bar("frames") as show:
-        try:
-            progress = build_database(
-                dataset,
-                out,
-                remover=remover,
-                encoder=loaded,
-                painting=options,
-                seed=seed,
-                batch_size=batch_size,
-                observer=lambda found: show(found.done, found.total),
-            )
-        except KeyboardInterrupt:
-            errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
-            raise typer.Exit(130) from None
+    progress = resumable(
+        "frames",
+        lambda show: build_database(
+            dataset,
+            out,
+            remover=remover,
+            encoder=loaded,
+            painting=options,
+            seed=seed,
+            batch_size=batch_size,
+            observer=lambda found: show(found.done, found.total),
+        ),
+    )
     for problem in progress.problems[:_PROBLEMS]:
         errors.print(problem, markup=False, highlight=False, soft_wrap=True)
     if len(progress.problems) > _PROBLEMS:

@@ -1,9 +1,10 @@
-"""What the commands that write a run folder share: progress, interruption, and the result."""
+"""What long commands share: progress, interruption, and the result of a run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
@@ -13,25 +14,36 @@ from polyp_aug.generation.generate import generate
 from polyp_aug.generation.remove import RemoveConfig, remove
 from polyp_aug.generation.writing import RunLimits, RunProgress
 
-Observer = Callable[[RunProgress], None]
+Result = TypeVar("Result")
 
 
 def run_generate(config: GenerateConfig, out: Path, limits: RunLimits | None = None) -> None:
     """Make a run that adds polyps, show its progress on standard error, and print what it made."""
-    progress = _run("samples", lambda observer: generate(config, out, limits=limits, observer=observer))
+    progress = resumable(
+        "samples",
+        lambda show: generate(config, out, limits=limits, observer=lambda found: show(found.done, found.total)),
+    )
     _print(progress, out, f"{progress.made} images with {progress.polyps} new polyps", "samples")
 
 
 def run_remove(config: RemoveConfig, out: Path, limits: RunLimits | None = None) -> None:
     """Make a run that removes polyps, show its progress on standard error, and print what it made."""
-    progress = _run("frames", lambda observer: remove(config, out, limits=limits, observer=observer))
+    progress = resumable(
+        "frames", lambda show: remove(config, out, limits=limits, observer=lambda found: show(found.done, found.total))
+    )
     _print(progress, out, f"{progress.made} frames, {progress.polyps} polyps removed", "frames")
 
 
-def _run(what: str, work: Callable[[Observer], RunProgress]) -> RunProgress:
+def resumable(what: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:
+    """Do work that goes on where it is interrupted, and show its progress on standard error.
+
+    Args:
+        what: is counted.
+        work: is given what to call with how much is done, and of all.
+    """
     with progress_bar(what) as show:
         try:
-            return work(lambda found: show(found.done, found.total))
+            return work(show)
         except KeyboardInterrupt:
             errors.print("Interrupted. The same command goes on where it stopped.", markup=False)
             raise typer.Exit(130) from None

@@ -15,8 +15,9 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from polyp_aug.encoders.digest import digest_weights
+from polyp_aug.encoders.imagenet import DEVIATION, MEAN
 from polyp_aug.encoders.patches import PatchEncoder, PatchGrid
-from polyp_aug.encoders.torch_patches import DEVIATION, MEAN, TorchPatchEncoder
+from polyp_aug.encoders.torch_patches import TorchPatchEncoder
 from polyp_aug.errors import ConfigurationError
 
 #: transformers' names of what can be loaded.

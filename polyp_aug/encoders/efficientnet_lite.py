@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from polyp_aug.encoders.imagenet import DEVIATION, MEAN
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.optional import require
 
 #: Number of blocks of the network.
 BLOCKS = 16
-
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class EfficientNetLite0(nn.Module):
@@ -41,8 +39,8 @@ class EfficientNetLite0(nn.Module):
         self._taken = frozenset(blocks)
         self._stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self._blocks = nn.ModuleList(network._blocks[: blocks[-1] + 1])
-        self.register_buffer("_mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("_deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1))
+        self.register_buffer("_mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("_deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
         self.requires_grad_(False)
         super().train(False)
 

@@ -15,10 +15,6 @@ from polyp_aug.images import ImageArray
 #: Pictures that go through a network together on an accelerator. A processor is faster with one after the other.
 BATCH = 8
 
-#: Of ImageNet's pictures in [0, 1]: what the networks here were trained with.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True, eq=False)
 class TorchPatchEncoder:

@@ -93,7 +93,7 @@ class Denoiser:
         else:
             unet.requires_grad_(True)
         if accelerator.device.type == "cpu":
-            # The fused attention's backward pass takes a quarter of a step there; this one a tenth of that.
+            # The fused attention's backward pass is slow there.
             unet.set_attn_processor(AttnProcessor())
         if gradient_checkpointing:
             unet.enable_gradient_checkpointing()
