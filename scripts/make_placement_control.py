@@ -2,9 +2,9 @@
 
     make_placement_control.py NORMAL OUT [--count 100] [--seed 77]
 
-NORMAL is a folder with `annotations.json` and `images/`, frames without polyps. Of every second frame one place is drawn
-by the proposer `random`. `polyp-aug remove --data OUT/annotations.json --data-images NORMAL/images` repaints these;
-a proposer that finds them more often than `random` does recognises what was repainted.
+NORMAL is a folder with `annotations.json` and `images/`, frames without polyps. Of every second frame one place is
+drawn by the proposer `random`. `polyp-aug remove --data OUT/annotations.json --data-images NORMAL/images` repaints
+these; a proposer that finds them more often than `random` does recognises what was repainted.
 """
 
 from __future__ import annotations
