@@ -28,9 +28,9 @@ from transformers import (
 
 from polyp_aug.encoders.digest import digest_weights
 from polyp_aug.encoders.efficientnet_lite import EfficientNetLite0
+from polyp_aug.encoders.imagenet import DEVIATION, MEAN
 from polyp_aug.encoders.patches import PatchEncoder, PatchFeatures, PatchGrid
 from polyp_aug.encoders.registry import load_encoder
-from polyp_aug.encoders.torch_patches import DEVIATION, MEAN
 from polyp_aug.errors import ConfigurationError, ImageError, MissingDependencyError
 from polyp_aug.geometry import Region
 from polyp_aug.images import ImageArray
