@@ -80,13 +80,18 @@ class Augmenter:
         taken: list[IntBox] = []
         for number, placement in enumerate(self.proposer.propose(scene.image, count, key, occupied)):
             feather = feather_width(placement.region, share)
-            box = touched_box(placement.region, feather, scene.width, scene.height)
-            # A proposer leaves room for the soft edge; this holds whatever a proposer does.
-            if any(boxes_meet(box, other) for other in (*taken, *occupied)):
-                continue
-            taken.append(box)
-            polyps.append(PlannedPolyp(placement, self.settings.prompt, feather, key.child(number)))
+            for margin in self._margins(scene):
+                box = touched_box(placement.region, margin + feather, scene.width, scene.height)
+                if not any(boxes_meet(box, other) for other in (*taken, *occupied)):
+                    taken.append(box)
+                    polyps.append(PlannedPolyp(placement, self.settings.prompt, feather, key.child(number), margin))
+                    break
         return Plan(scene.id, key, tuple(polyps))
+
+    def _margins(self, scene: Scene) -> list[int]:
+        """Margins to try: the synthesizer's own, half of it, and none; a proposer leaves room for the soft edge."""
+        margin = round(self.synthesizer.capabilities.margin * max(scene.width, scene.height) / 512.0)
+        return sorted({margin, margin // 2, 0}, reverse=True)
 
     def render(self, scenes: Sequence[Scene], plans: Sequence[Plan]) -> list[Synthetic]:
         """Paint plans into their scenes.
@@ -132,7 +137,8 @@ class Augmenter:
         if isinstance(region, Rejection):
             return region
         # Where the synthesizer knows its object, that is what is laid over; else all that it was asked to repaint.
-        changed = composite(canvas, result.image, asked if result.region is None else region, polyp.feather)
+        laid = _job(scene, polyp).repainted if result.region is None else region
+        changed = composite(canvas, result.image, laid, polyp.feather)
         change = mean_change(scene.image, canvas, region, changed)
         if change < self.settings.least_change:
             x, y, w, h = changed
@@ -147,6 +153,7 @@ class Augmenter:
             **({"revision": self.synthesizer.revision} if self.synthesizer.revision else {}),
             "prompt": polyp.prompt,
             "feather": polyp.feather,
+            **({"margin": polyp.margin} if polyp.margin else {}),
             "key": polyp.key.to_dict(),
             "details": dict(result.details),
         }
@@ -169,7 +176,7 @@ class Augmenter:
 
 def _job(scene: Scene, polyp: PlannedPolyp) -> Job:
     placement = polyp.placement
-    return Job(scene.image, placement.region, polyp.prompt, polyp.feather, polyp.key, placement.reference)
+    return Job(scene.image, placement.region, polyp.prompt, polyp.feather, polyp.key, placement.reference, polyp.margin)
 
 
 def _holds(outer: IntBox, inner: IntBox) -> bool:

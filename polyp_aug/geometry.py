@@ -86,6 +86,15 @@ class Region:
             return self
         return Region.from_mask(self.to_mask(height, width))
 
+    def grown(self, pixels: int) -> Region:
+        """The pixels at most so far away from the region, its own included; they may lie outside of the frame."""
+        if pixels <= 0:
+            return self
+        padded = np.pad(~self.crop, pixels, constant_values=True).view(np.uint8)
+        near = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= pixels
+        near.setflags(write=False)
+        return Region(self.x - pixels, self.y - pixels, near)
+
     def shifted(self, dx: int, dy: int) -> Region:
         """The same pixels, moved."""
         return Region(self.x + dx, self.y + dy, self.crop)

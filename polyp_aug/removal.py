@@ -19,7 +19,7 @@ from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.scene import Job, Painted, Rejection, Scene
 from polyp_aug.synthesizers.base import Synthesizer, paint_by_size
-from polyp_aug.synthesizers.options import NORMAL
+from polyp_aug.synthesizers.options import MASK_MARGIN, NORMAL
 
 #: What chose the places, for the provenance.
 ANNOTATION = "annotation"
@@ -41,7 +41,7 @@ class RemoverSettings:
         ConfigurationError: a value is out of its range.
     """
 
-    margin: float = 15.0
+    margin: float = MASK_MARGIN
     feather: float = 0.06
     categories: tuple[str, ...] = ()
     largest_share: float = 0.6

@@ -107,12 +107,14 @@ class PlannedPolyp:
         prompt: what to paint, "Polyp" or a description.
         feather: width in pixels of the soft edge around what is painted.
         key: the key of everything drawn for this polyp.
+        margin: pixels around the place that are repainted with it; the polyp itself stays in the place.
     """
 
     placement: Placement
     prompt: str
     feather: int
     key: Key
+    margin: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +132,12 @@ class Job:
 
     Attributes:
         image: uint8 RGB (H, W, 3), the whole frame. Read only.
-        region: where to paint. Nothing outside of its box and the feather around it will be used.
+        region: where to paint. Nothing outside of its box, the margin and the feather around it will be used.
         prompt: what to paint.
         feather: width in pixels of the soft edge that composition will give to the result.
         key: the only source of randomness.
         reference: id of a reference polyp that belongs to the place, or None.
+        margin: pixels around the region that may be repainted with it, for models that leave an edge of mucosa there.
     """
 
     image: ImageArray
@@ -143,6 +146,13 @@ class Job:
     feather: int
     key: Key
     reference: str | None = None
+    margin: int = 0
+
+    @property
+    def repainted(self) -> Region:
+        """The region with its margin, as far as the frame reaches."""
+        height, width = self.image.shape[:2]
+        return self.region.grown(self.margin).clipped(width, height) or self.region
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,6 +107,41 @@ def test_plans_depend_on_the_key_alone(augmenter: Augmenter, scenes: list[Scene]
     assert described(augmenter.plan(scenes[0], Key(8, scenes[0].id))) != forward[0]
 
 
+class Wide(Tint):
+    """A synthesizer that wants a margin."""
+
+    capabilities: ClassVar = Capabilities(output="edit", feathered=True, margin=20.0)
+
+    def paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
+        results: list[Painted | Rejection] = []
+        for job in jobs:
+            image = job.image.astype(int)
+            x, y, w, h = job.repainted.box
+            image[y : y + h, x : x + w] += self.strength
+            results.append(Painted(np.clip(image, 0, 255).astype(np.uint8)))
+        return results
+
+
+def test_a_margin_is_repainted_and_not_annotated() -> None:
+    scene = Scene("grey", np.full((256, 512, 3), 120, np.uint8))
+    boxes = ((100, 80, 60, 50), (185, 80, 60, 50), (440, 200, 60, 50))
+    augmenter = Augmenter(Fixed(boxes), Wide(), AugmenterSettings(polyps_per_image=(3, 3)))
+    plan = augmenter.plan(scene, Key(1, scene.id))
+    # The second is 25 pixels away from the first, whose margin leaves room for a soft edge alone; the third reaches
+    # over the frame's border, which is no neighbour.
+    assert [(polyp.placement.region.box, polyp.margin) for polyp in plan.polyps] == [
+        (boxes[0], 20),
+        (boxes[1], 0),
+        (boxes[2], 20),
+    ]
+    result = augmenter.render([scene], [plan])[0]
+    assert [item.region.box for item in result.objects] == list(boxes)
+    changed = (result.image != scene.image).any(axis=2)
+    assert changed[85, 85]
+    assert not changed[70:140, 60:75].any()
+    assert [item.provenance.get("margin") for item in result.objects] == [20, None, 20]
+
+
 def test_batches_do_not_matter(augmenter: Augmenter, scenes: list[Scene]) -> None:
     together = render(augmenter, scenes)
     for scene, expected in zip(scenes, together, strict=True):

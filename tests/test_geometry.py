@@ -42,6 +42,18 @@ def test_a_region_holds_exactly_the_pixels_of_its_mask(mask: np.ndarray) -> None
     assert region.crop[:, -1].any()
 
 
+@given(masks, st.integers(0, 5))
+def test_a_grown_region_holds_all_pixels_within_its_margin(mask: np.ndarray, pixels: int) -> None:
+    region = Region.from_mask(mask)
+    if region is None:
+        return
+    rows, columns = np.nonzero(mask)
+    grid = np.stack(np.meshgrid(np.arange(-6, 36), np.arange(-6, 36), indexing="ij"), axis=-1).reshape(-1, 1, 2)
+    near = np.linalg.norm(grid - np.stack([rows, columns], axis=-1), axis=2).min(axis=1) <= pixels
+    expected = near.reshape(42, 42)
+    np.testing.assert_array_equal(region.grown(pixels).shifted(6, 6).to_mask(42, 42), expected)
+
+
 @given(masks, st.integers(-30, 30), st.integers(-30, 30))
 def test_clipping_a_shifted_region_cuts_at_the_frame(mask: np.ndarray, dx: int, dy: int) -> None:
     region = Region.from_mask(mask)

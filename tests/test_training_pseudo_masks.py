@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import mask_box, outer_box
+from polyp_aug.mucosa import Mucosa
 from polyp_aug.training.pseudo_masks import (
     SQUARE,
     PseudoMaskSettings,
@@ -102,6 +105,23 @@ def test_shares_are_those_of_the_settings() -> None:
     assert np.mean(rectangles) == pytest.approx(0.4, abs=0.06)
 
 
+@given(seeds)
+def test_normal_masks_stay_on_the_mucosa_where_that_is_asked_for(seed: int) -> None:
+    left = np.zeros((HEIGHT, WIDTH), np.bool_)
+    left[:, : WIDTH // 2] = True
+    mucosa = Mucosa(WIDTH, HEIGHT, 1, left)
+    settings = PseudoMaskSettings(mucosa_share=0.9)
+    drawn = draw_pseudo_mask(WIDTH, HEIGHT, [], settings, generator(seed), mucosa=mucosa.covers)
+    assert drawn is not None
+    found = mask_box(drawn.mask)
+    assert found is not None
+    assert mucosa.covers(found) >= 0.9
+    nothing = replace(mucosa, map=np.zeros_like(left))
+    assert draw_pseudo_mask(WIDTH, HEIGHT, [], settings, generator(seed), mucosa=nothing.covers) is None
+    with pytest.raises(ConfigurationError, match="'mucosa' is needed"):
+        draw_pseudo_mask(WIDTH, HEIGHT, [], settings, generator(seed))
+
+
 def test_a_polyp_that_fills_the_frame_leaves_no_normal_mask() -> None:
     never = PseudoMaskSettings(polyp_share=0.0)
     assert draw_pseudo_mask(WIDTH, HEIGHT, [(5, 5, 500, 420)], never, generator(0)) is None
@@ -121,7 +141,7 @@ def test_image_and_mask_are_cropped_jointly(seed: int, box: tuple[int, int, int,
     if shown.sum() > 0:
         rows, columns = np.mgrid[:size, :size]
         for axis in (rows, columns):
-            assert abs((axis * shown).sum() / shown.sum() - axis[hole].mean()) < 1.5
+            assert abs((axis * shown).sum() / shown.sum() - axis[hole].mean()) < 2.5
 
 
 def test_the_whole_mask_is_kept_where_it_fits() -> None:

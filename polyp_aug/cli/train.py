@@ -46,6 +46,12 @@ def autoencoder(
     gradient_weight: Annotated[float, typer.Option(help="Weight of the differences of neighbouring pixels.")] = 1.0,
     colour_weight: Annotated[float, typer.Option(help="Weight of hue and saturation over cells of 8 pixels.")] = 1.0,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of EfficientNet-Lite0's features.")] = 0.2,
+    adversarial_weight: Annotated[
+        float, typer.Option(help="Gradient of an adversary that looks for smooth texture, over all others'; 0: none.")
+    ] = 0.0,
+    decoder_only: Annotated[
+        bool, typer.Option("--decoder-only", help="Leave the encoder of --init as it is: its latents stay valid.")
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Autoencoder of the same form to start from.")] = None,
     seed: Seed = 0,
     mixed_precision: Precision = "no",
@@ -69,6 +75,8 @@ def autoencoder(
         gradient_weight=gradient_weight,
         colour_weight=colour_weight,
         perceptual_weight=perceptual_weight,
+        adversarial_weight=adversarial_weight,
+        decoder_only=decoder_only,
         seed=seed,
         init=str(init or ""),
     )
@@ -132,6 +140,9 @@ def polyp_gen(
     snr_gamma: Annotated[
         float | None, typer.Option(help="γ of min-SNR weights: less weight on what is nearly free of noise.")
     ] = None,
+    adversarial_weight: Annotated[
+        float, typer.Option(help="Gradient of an adversary that looks for smooth texture, over the rest's; 0: none.")
+    ] = 0.0,
     prediction_type: Annotated[str, typer.Option(help="epsilon or v_prediction; the weights' own by default.")] = "",
     prompt_dropout: Annotated[float, typer.Option(help="Share of examples without a prompt, for guidance.")] = 0.1,
     ema: Annotated[float, typer.Option(help="Decay of the moving average.")] = 0.999,
@@ -143,6 +154,7 @@ def polyp_gen(
     polyp_share: Annotated[float, typer.Option(help="Of those, share whose prompt is Polyp.")] = 0.6,
     box_share: Annotated[float, typer.Option(help="Share of polyps' masks that are boxes, not polygons.")] = 0.5,
     mask_sides: Annotated[str, typer.Option(help="Sides of masks of normal mucosa, in pixels at 512.")] = "30-200",
+    mucosa_share: Annotated[float, typer.Option(help="Least share of mucosa in masks of normal mucosa.")] = 0.0,
     outline_masks: Annotated[
         bool, typer.Option("--outline-masks", help="The polyps' own outlines for masks: the ablation without BPM.")
     ] = False,
@@ -172,7 +184,9 @@ def polyp_gen(
     from polyp_aug.training.pseudo_masks import PseudoMaskSettings
 
     loaded = load_inpainting_weights(weights, base=base)
-    masks = PseudoMaskSettings(polyp_share=polyp_share, box_share=box_share, sides=parse_shares(mask_sides))
+    masks = PseudoMaskSettings(
+        polyp_share=polyp_share, box_share=box_share, sides=parse_shares(mask_sides), mucosa_share=mucosa_share
+    )
     drawn = ExampleSettings(
         size=size or loaded.native_size,
         masks=masks,
@@ -191,6 +205,7 @@ def polyp_gen(
         warmup=warmup,
         lesion_weight=lesion_weight,
         snr_gamma=snr_gamma,
+        adversarial_weight=adversarial_weight,
         prompt_dropout=prompt_dropout,
         prediction_type=prediction_type,
         ema=ema,

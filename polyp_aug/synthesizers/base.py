@@ -19,6 +19,7 @@ class Capabilities:
         needs_text: whether the prompt matters.
         removes: whether the prompt "Normal" gives mucosa without a polyp.
         native_size: side in pixels of the picture that its model works on, or None where any size will do.
+        margin: pixels, in a frame whose longer side has 512, around a place that it repaints too, and leaves mucosa.
     """
 
     output: Literal["edit", "frame"]
@@ -26,6 +27,7 @@ class Capabilities:
     needs_text: bool = False
     removes: bool = False
     native_size: int | None = None
+    margin: float = 0.0
 
 
 class Synthesizer(Protocol):

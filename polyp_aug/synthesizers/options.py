@@ -15,6 +15,10 @@ SamplerName = Literal["ddim", "dpm++", "lcm"]
 #: The prompt for mucosa without a polyp.
 NORMAL = "Normal"
 
+#: Pixels, in a frame whose longer side has 512, by which the boxes of polyps are grown to the masks that Polyp-Gen is
+#: trained with. So it leaves an edge of mucosa in a mask.
+MASK_MARGIN = 15.0
+
 #: Name of the weights that come with the package.
 EMBEDDED_WEIGHTS = "polyp_gen_mini"
 

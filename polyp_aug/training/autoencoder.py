@@ -5,13 +5,16 @@ a picture, such as its hue. The posterior is q(z|x) = N(μ(x), σ²) with a fixe
 is μ² / 2 and a constant:
 
     L = L1 + w_g L_gradient + w_c L_colour + w_p L_perceptual + w_kl mean(μ²) / 2.
+
+At the end the decoder alone may be trained on against a discriminator (`adversary`): its pictures get texture back,
+and what works on the latents stays valid.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from torch.utils.data import DataLoader, Subset
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.training.accelerator import make_accelerator
+from polyp_aug.training.adversary import Adversary, balanced
 from polyp_aug.training.crops import CropDataset
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
@@ -52,6 +56,8 @@ class AutoencoderConfig:
         steps: in all.
         learning_rate: of AdamW, at the start; it falls along a cosine to a tenth.
         gradient_weight, colour_weight, perceptual_weight, kl_weight: w_g, w_c, w_p and w_kl.
+        adversarial_weight: length of the adversary's gradient over that of all others; 0 is without.
+        decoder_only: leave the encoder as it is in `init`.
         ema: decay of the moving average.
         seed: the only source of randomness.
         init: folder of an autoencoder of the same form to start from, or "" for random weights.
@@ -73,6 +79,8 @@ class AutoencoderConfig:
     colour_weight: float = 1.0
     perceptual_weight: float = 0.2
     kl_weight: float = 1e-3
+    adversarial_weight: float = 0.0
+    decoder_only: bool = False
     ema: float = 0.999
     seed: int = 0
     init: str = ""
@@ -81,13 +89,15 @@ class AutoencoderConfig:
         for name in ("channels", "latent_channels", "batch_size", "steps"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
-        for name in ("noise", "gradient_weight", "colour_weight", "perceptual_weight", "kl_weight"):
+        for name in ("noise", *(field.name for field in fields(self) if field.name.endswith("_weight"))):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
         if not 0.0 < self.learning_rate < 1.0:
             raise ConfigurationError(f"'learning_rate' must be within (0, 1) (got {self.learning_rate})")
         if not 0.0 <= self.ema < 1.0:
             raise ConfigurationError(f"'ema' must be within [0, 1) (got {self.ema})")
+        if self.decoder_only and not self.init:
+            raise ConfigurationError("'decoder_only' needs 'init': an encoder with random weights would stay random")
         blocks = (*self.encoder_blocks, *self.decoder_blocks)
         if len(self.encoder_blocks) != len(self.decoder_blocks) or not blocks or min(blocks) < 0:
             raise ConfigurationError(
@@ -122,6 +132,7 @@ class AutoencoderConfig:
             try:
                 start = AutoencoderTiny.from_pretrained(self.init, use_safetensors=True, dtype=torch.float32)
                 model.load_state_dict(start.state_dict())
+                model.register_to_config(scaling_factor=start.config.scaling_factor)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ConfigurationError(f"'init' {self.init}: not an autoencoder of this form ({error})") from error
         return model
@@ -234,11 +245,15 @@ class _Trainer:
         if not config.init:
             crops = CropDataset(self._frames, size=config.size, count=128, seed=config.seed + 2)
             whiten_colours(model, torch.stack([crops[number] for number in range(len(crops))]))
-        self._model = model.to(accelerator.device)
-        weights = list(self._model.parameters())
+        self._model = model.to(accelerator.device, memory_format=torch.channels_last)
+        self._model.encoder.requires_grad_(not config.decoder_only)
+        weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         optimizer = accelerator.prepare(torch.optim.AdamW(weights, betas=(0.9, 0.99), weight_decay=1e-4))
         self._learner = Learner(weights, optimizer, config.ema, accelerator)
         self._perceptual = PerceptualDistance().to(accelerator.device) if config.perceptual_weight else None
+        self._adversary = (
+            Adversary(3, 32, 3, seed=config.seed, accelerator=accelerator) if config.adversarial_weight else None
+        )
         self.number = 0
 
     def batches(self) -> DataLoader[Tensor]:
@@ -253,7 +268,7 @@ class _Trainer:
     def step(self, crops: Tensor) -> float:
         """One step of training; its loss."""
         config = self._config
-        pictures = crops.to(self._accelerator.device)
+        pictures = crops.to(self._accelerator.device, memory_format=torch.channels_last)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.number)
         with self._accelerator.autocast():
             latents = self._model.encode(pictures).latents
@@ -265,8 +280,13 @@ class _Trainer:
             if self._perceptual is not None:
                 loss = loss + config.perceptual_weight * self._perceptual(rebuilt, pictures)
             loss = loss + config.kl_weight * latents.float().square().mean() / 2.0
+            if self._adversary is not None:
+                rival, last = self._adversary.judge(rebuilt), self._model.decoder.layers[-1].weight
+                loss = balanced(loss, rival, last, config.adversarial_weight, self.number)
         self._accelerator.backward(loss)
         self._learner.update(learning_rate(config.learning_rate, self.number, config.steps, schedule="cosine"))
+        if self._adversary is not None:
+            self._adversary.learn(pictures, rebuilt)
         self.number += 1
         return float(loss.detach())
 
@@ -284,17 +304,22 @@ class _Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return self._learner.state() | {"step": self.number}
+        rival = {} if self._adversary is None else {"adversary": self._adversary.state()}
+        return self._learner.state() | {"step": self.number} | rival
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state."""
         self._learner.load(state)
+        if self._adversary is not None:
+            self._adversary.load(state["adversary"])
         self.number = state["step"]
 
     @torch.no_grad()
     def finish(self) -> AutoencoderTiny:
         """The moving average, with the factor that scales latents to unit variance. No step may follow."""
         self._learner.finish()
+        if self._config.decoder_only:
+            return self._model
         latents = [
             self._model.encode(crops.to(self._accelerator.device)).latents.flatten()
             for crops in DataLoader(self._held_out, batch_size=16)

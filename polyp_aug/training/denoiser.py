@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -15,7 +15,9 @@ from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
+from torch.nn import functional
 
+from polyp_aug.training.adversary import Adversary, balanced
 from polyp_aug.training.latents import LatentExample
 from polyp_aug.training.learner import Learner
 from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
@@ -24,8 +26,7 @@ from polyp_aug.training.objective import denoising_target, lesion_guided_loss, m
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
-@dataclass(frozen=True, eq=False)
-class Draw:
+class Draw(NamedTuple):
     """What is drawn for a batch of N examples.
 
     Attributes:
@@ -45,11 +46,20 @@ class Objective:
         prediction_type: "epsilon" or "v_prediction".
         lesion_weight: λ.
         snr_gamma: γ of min-SNR, or None.
+        adversarial_weight: length of the adversary's gradient over that of the rest; 0 is without.
     """
 
     prediction_type: str
     lesion_weight: float
     snr_gamma: float | None
+    adversarial_weight: float = 0.0
+
+
+class _Found(NamedTuple):
+    """What the network makes of a batch: the objective, a scalar, and x̂₀, float (N, 4, h, w)."""
+
+    loss: Tensor
+    clean: Tensor
 
 
 class Denoiser:
@@ -101,6 +111,12 @@ class Denoiser:
         weights = [weight for weight in unet.parameters() if weight.requires_grad]
         self._model, optimizer = accelerator.prepare(unet, torch.optim.AdamW(weights, lr=0.0))
         self._learner = Learner(weights, optimizer, ema, accelerator)
+        self._adversary = (
+            Adversary(9 + len(embeddings), 64, 2, seed=seed, accelerator=accelerator)
+            if objective.adversarial_weight
+            else None
+        )
+        self._updates = 0
 
     def step(self, batch: LatentExample, draw: Draw, *, rate: float, micro_batch: int) -> float:
         """One step of the optimizer; the mean loss of the batch.
@@ -109,23 +125,28 @@ class Denoiser:
             batch: the examples.
             draw: noise and time steps.
             rate: learning rate.
-            micro_batch: examples that go through the network at once; gradients add up over the batch.
+            micro_batch: examples that go through the network at once; gradients add up over the batch. An adversary
+                needs the whole batch at once.
         """
         number = len(batch.prompt)
         total = 0.0
         for first in range(0, number, micro_batch):
-            part = slice(first, first + micro_batch)
-            loss = self.loss(
-                LatentExample(*(field[part] for field in batch)), Draw(draw.noise[part], draw.timesteps[part])
-            )
-            share = len(batch.prompt[part]) / number
-            self._accelerator.backward(loss * share)
-            total += float(loss.detach()) * share
+            part = LatentExample(*(field[first : first + micro_batch] for field in batch))
+            found = self._find(part, Draw(*(field[first : first + micro_batch] for field in draw)))
+            share = len(part.prompt) / number
+            self._accelerator.backward(self._with_adversary(found, part) * share)
+            total += float(found.loss.detach()) * share
         self._learner.update(rate)
+        if self._adversary is not None:
+            self._adversary.learn(self._shown(batch, batch.latents), self._shown(part, found.clean))
+        self._updates += 1
         return total
 
     def loss(self, batch: LatentExample, draw: Draw) -> Tensor:
-        """The objective on a batch, a scalar."""
+        """The objective on a batch without the adversary's part, a scalar."""
+        return self._find(batch, draw).loss
+
+    def _find(self, batch: LatentExample, draw: Draw) -> _Found:
         device, objective = self._accelerator.device, self._objective
         latents, masked, mask, prompt = (part.to(device) for part in batch)
         noise, timesteps = draw.noise.to(device), draw.timesteps.to(device)
@@ -135,7 +156,22 @@ class Denoiser:
             found = self._model(torch.cat([noisy, mask, masked], 1), timesteps, self._embeddings[prompt]).sample
         target = denoising_target(objective.prediction_type, latents, noise, self._alphas, timesteps)
         weights = min_snr_weights(objective.prediction_type, self._alphas, timesteps, objective.snr_gamma)
-        return lesion_guided_loss(found, target, mask, objective.lesion_weight, weights)
+        loss = lesion_guided_loss(found, target, mask, objective.lesion_weight, weights)
+        return _Found(loss, kept.sqrt() * noisy - (1.0 - kept).sqrt() * found.float())
+
+    def _with_adversary(self, found: _Found, batch: LatentExample) -> Tensor:
+        if self._adversary is None:
+            return found.loss
+        rival = self._adversary.judge(self._shown(batch, found.clean))
+        weight = self._objective.adversarial_weight
+        return balanced(found.loss, rival, self.unet.conv_out.weight, weight, self._updates)
+
+    def _shown(self, batch: LatentExample, clean: Tensor) -> Tensor:
+        """What the adversary sees: clean latents, those of the masked picture, mask, and a plane for each prompt."""
+        device = self._accelerator.device
+        planes = functional.one_hot(batch.prompt, len(self._embeddings)).float()[:, :, None, None]
+        planes = planes.expand(-1, -1, *clean.shape[-2:])
+        return torch.cat([part.to(device) for part in (clean, batch.masked, batch.mask, planes)], dim=1)
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
@@ -149,11 +185,15 @@ class Denoiser:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return self._learner.state()
+        rival = {} if self._adversary is None else {"adversary": self._adversary.state()}
+        return self._learner.state() | {"updates": self._updates} | rival
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state."""
         self._learner.load(state)
+        self._updates = state["updates"]
+        if self._adversary is not None:
+            self._adversary.load(state["adversary"])
 
     def finish(self, lora: Path | None = None) -> None:
         """Leave the moving average in the network; an adapter is written to `lora` and fused. No step may follow."""

@@ -19,6 +19,7 @@ from polyp_aug.coco import decode_segmentation
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.images import MaskArray, read_image
 from polyp_aug.keys import Key
+from polyp_aug.mucosa import find_mucosa
 from polyp_aug.synthesizers.polyp_gen.windows import snap_mask
 from polyp_aug.training.frames import Frame
 from polyp_aug.training.pseudo_masks import PseudoMaskSettings, draw_pseudo_mask, joint_crop
@@ -128,7 +129,8 @@ class ExampleDataset(Dataset[Example]):
             image = read_image(frame.path)
             height, width = image.shape[:2]
             outline = partial(_outline, frame, width, height) if self._settings.outlines else None
-            drawn = draw_pseudo_mask(width, height, frame.boxes, self._settings.masks, generator, outline)
+            mucosa = find_mucosa(image).covers if self._settings.masks.mucosa_share else None
+            drawn = draw_pseudo_mask(width, height, frame.boxes, self._settings.masks, generator, outline, mucosa)
             if drawn is None:
                 continue
             crop, mask = joint_crop(image, drawn.mask, self._settings.size, generator, self._settings.context)

@@ -19,10 +19,11 @@ from scipy.spatial import ConvexHull
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import Box, IntBox, boxes_meet, mask_box, outer_box
 from polyp_aug.images import ImageArray, MaskArray
+from polyp_aug.synthesizers.options import MASK_MARGIN
 
 Prompt = Literal["Polyp", "Normal"]
 
-#: How often a random mask is drawn again where it meets a polyp's box.
+#: How often a random mask is drawn again where it meets a polyp's box, or lies too far off the mucosa.
 _ATTEMPTS = 100
 
 #: The corners of the unit square in order.
@@ -42,19 +43,22 @@ class PseudoMaskSettings:
         box_share: share of *Polyp* masks that are the box itself, not a polygon.
         rectangle_share: share of *Normal* masks that are rectangles, not polygons.
         sides: smallest and largest side of *Normal* masks, in pixels at 512.
+        mucosa_share: least share of a *Normal* mask's rectangle that must be mucosa; 0 takes masks anywhere. A model
+            that learns to paint position boxes and black borders paints them where it removes a polyp beside one.
 
     Raises:
         ConfigurationError: a value is out of its range.
     """
 
-    margin: float = 15.0
+    margin: float = MASK_MARGIN
     polyp_share: float = 0.6
     box_share: float = 0.5
     rectangle_share: float = 0.4
     sides: tuple[float, float] = (30.0, 200.0)
+    mucosa_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("polyp_share", "box_share", "rectangle_share"):
+        for name in ("polyp_share", "box_share", "rectangle_share", "mucosa_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigurationError(f"{name!r} must be within 0 … 1 (got {getattr(self, name)})")
         if self.margin < 0:
@@ -83,6 +87,7 @@ def draw_pseudo_mask(
     settings: PseudoMaskSettings,
     generator: np.random.Generator,
     outline: Callable[[int], MaskArray] | None = None,
+    mucosa: Callable[[Box], float] | None = None,
 ) -> PseudoMask | None:
     """A mask and its prompt for a frame.
 
@@ -94,10 +99,16 @@ def draw_pseudo_mask(
         generator: the source of randomness.
         outline: gives the mask, bool (height, width), of the polyp in a box, by the box's place in `boxes`; where it is
             given, that is the *Polyp* mask, as without BPM.
+        mucosa: gives the share of a box, xywh in pixels, that is mucosa; needed where `settings.mucosa_share` is not 0.
 
     Returns:
-        The pair, or None where the polyps leave no room for a *Normal* mask.
+        The pair, or None where the polyps, or what is no mucosa, leave no room for a *Normal* mask.
+
+    Raises:
+        ConfigurationError: a share of mucosa is asked for, and `mucosa` is not given.
     """
+    if settings.mucosa_share and mucosa is None:
+        raise ConfigurationError(f"'mucosa' is needed for a 'mucosa_share' of {settings.mucosa_share}")
     scale = max(width, height) / 512.0
     grown = [outer_box(box, settings.margin * scale, width, height) for box in boxes]
     if grown and generator.random() < settings.polyp_share:
@@ -110,7 +121,8 @@ def draw_pseudo_mask(
     for _ in range(_ATTEMPTS):
         w, h = (max(1, round(side)) for side in generator.uniform(low, high, 2))
         box = int(generator.integers(width - w + 1)), int(generator.integers(height - h + 1)), w, h
-        if not any(boxes_meet(box, other) for other in grown):
+        on_mucosa = mucosa is None or mucosa(box) >= settings.mucosa_share
+        if on_mucosa and not any(boxes_meet(box, other) for other in grown):
             corners = SQUARE if generator.random() < settings.rectangle_share else inscribed_polygon(generator)
             return PseudoMask(fill_polygon(corners, box, width, height), "Normal")
     return None

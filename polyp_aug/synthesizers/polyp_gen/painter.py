@@ -20,7 +20,7 @@ from polyp_aug.geometry import intersection
 from polyp_aug.images import ImageArray
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities, Synthesizer
-from polyp_aug.synthesizers.options import NORMAL, Sampling
+from polyp_aug.synthesizers.options import MASK_MARGIN, NORMAL, Sampling
 from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size, match_surroundings
@@ -85,7 +85,12 @@ class PolypGen:
         self._start = start
         self._embeddings: dict[str, Tensor] = {}
         self.capabilities = Capabilities(
-            output="edit", feathered=True, needs_text=True, removes=True, native_size=self._size
+            output="edit",
+            feathered=True,
+            needs_text=True,
+            removes=True,
+            native_size=self._size,
+            margin=MASK_MARGIN,
         )
 
     def paint(self, jobs: Sequence[Job]) -> list[Painted | Rejection]:
@@ -152,12 +157,13 @@ class PolypGen:
     def _window(self, job: Job, start: Painted | Rejection) -> Window:
         assert isinstance(start, Painted)
         height, width = job.image.shape[:2]
+        place = job.repainted
         if self._mode == "crop":
-            box = crop_box(job.region, width, height, self._size, self._context)
-            if intersection(job.region.box, box) == job.region.box:
-                return cut_window(start.image, job.region, box, (self._size, self._size), self._cell)
+            box = crop_box(place, width, height, self._size, self._context)
+            if intersection(place.box, box) == place.box:
+                return cut_window(start.image, place, box, (self._size, self._size), self._cell)
         size = frame_size(width, height, self._size, self._multiple)
-        return cut_window(start.image, job.region, (0, 0, width, height), size, self._cell)
+        return cut_window(start.image, place, (0, 0, width, height), size, self._cell)
 
     def _sample(self, windows: Sequence[Window], jobs: Sequence[Job]) -> tuple[npt.NDArray[np.float32], Sequence[bool]]:
         """Pictures of a batch of windows of one size, and whether the safety checker blacked each out.
