@@ -124,10 +124,10 @@ class Wide(Tint):
 
 def test_a_margin_is_repainted_and_not_annotated() -> None:
     scene = Scene("grey", np.full((256, 512, 3), 120, np.uint8))
-    boxes = ((100, 80, 60, 50), (185, 80, 60, 50), (440, 200, 60, 50))
+    boxes = ((100, 80, 60, 50), (195, 80, 60, 50), (440, 200, 60, 50))
     augmenter = Augmenter(Fixed(boxes), Wide(), AugmenterSettings(polyps_per_image=(3, 3)))
     plan = augmenter.plan(scene, Key(1, scene.id))
-    # The second is 25 pixels away from the first, whose margin leaves room for a soft edge alone; the third reaches
+    # The second is 35 pixels away from the first, whose margin leaves room for a soft edge alone; the third reaches
     # over the frame's border, which is no neighbour.
     assert [(polyp.placement.region.box, polyp.margin) for polyp in plan.polyps] == [
         (boxes[0], 20),
