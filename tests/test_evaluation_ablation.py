@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_diffusion
 from conftest import Phantoms
 from test_evaluation_polyps import Thumbnails
 
+from polyp_aug.coco import read_coco
 from polyp_aug.evaluation.ablation import ARMS, ablate
+from polyp_aug.evaluation.detector_recall import RecallEvaluation, evaluate_recall
+from polyp_aug.evaluation.recall import Detections
 from polyp_aug.phantom import write_phantom_dataset
 from polyp_aug.synthesizers.options import PaintingOptions
 from polyp_aug.training.examples import ExampleSettings
@@ -43,6 +48,14 @@ def test_all_arms_are_trained_painted_and_measured_once(phantoms: Phantoms, tmp_
     def watch(arm: str, _: TrainingProgress) -> None:
         seen.append(arm)
 
+    known = read_coco(phantoms.references)
+    box = known.annotations[0].bbox
+
+    def recall(sets: Mapping[str, Path], out: Path) -> RecallEvaluation:
+        found = Detections(np.array([box]), np.array([0.7]))
+        facts = {"config": "one box for all frames"}
+        return evaluate_recall(lambda paths: [found] * len(paths), facts, phantoms.references, sets, out)
+
     def run() -> dict[str, object]:
         frames = read_frames([phantoms.references, phantoms.backgrounds])
         result = ablate(
@@ -58,9 +71,14 @@ def test_all_arms_are_trained_painted_and_measured_once(phantoms: Phantoms, tmp_
             count=12,
             painting=PaintingOptions(sampler="dpm++", num_inference_steps=2),
             options=TrainingOptions(cache=tmp_path / "cache", trackers=(), sample_every=0),
+            recall=recall,
             observer=watch,
         )
-        return result.report
+        assert result.recall is not None
+        assert len(result.tables) == len(result.polyps.tables) + len(result.recall.tables)
+        assert list(result.recall.report["sets"]) == ["real", *ARMS]
+        assert (tmp_path / "out" / "recall" / "report.json").is_file()
+        return result.polyps.report
 
     report = run()
     assert set(ARMS) <= set(report["kernel_distance"])  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ import typer
 from polyp_aug.cli.output import errors, output, print_table, progress_bar
 
 if TYPE_CHECKING:
+    from polyp_aug.evaluation.detector_recall import RecallEvaluation
     from polyp_aug.evaluation.report import Table
 
 app = typer.Typer(
@@ -93,16 +94,41 @@ def recall(
 ) -> None:
     """Measure which share of real and of synthetic polyps a detector finds, and of frames without polyps not."""
     measured, emptied = _sets(sets), _sets(empty or [])
+    result = _recall(
+        config,
+        checkpoint,
+        validation,
+        batch_size,
+        device,
+        measured,
+        out,
+        empty=emptied,
+        seed=seed,
+        every_object=every_object,
+    )
+    _show(result.tables, out)
+
+
+def _recall(
+    config: Path,
+    checkpoint: Path,
+    validation: Path,
+    batch_size: int,
+    device: str,
+    sets: Mapping[str, Path],
+    out: Path,
+    *,
+    empty: Mapping[str, Path] | None = None,
+    seed: int = 0,
+    every_object: bool = False,
+) -> RecallEvaluation:
     from polyp_aug.evaluation.detector_recall import evaluate_recall
     from polyp_aug.integrations.mmdet.inference import detect, detector_facts
 
-    facts = detector_facts(config, checkpoint)
     with progress_bar("frames") as show:
         found = partial(detect, config, checkpoint, batch_size=batch_size, device=device, observer=show)
-        result = evaluate_recall(
-            found, facts, validation, measured, out, empty=emptied, seed=seed, every_object=every_object
-        )
-    _show(result.tables, out)
+        facts = detector_facts(config, checkpoint)
+        return evaluate_recall(found, facts, validation, sets, out, empty=empty, seed=seed, every_object=every_object)
 
 
 def _sets(texts: list[str]) -> dict[str, Path]:
@@ -133,8 +159,20 @@ def ablation(
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     cache: Annotated[Path | None, typer.Option(help="Folder for latents; OUT/cache by default.")] = None,
+    detector_config: Annotated[
+        Path | None, typer.Option(help="Config of a detector whose recall is measured as well, of mmdet.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Its weights.")] = None,
+    detector_validation: Annotated[
+        Path | None, typer.Option(help="COCO set of real polyps to choose its threshold on.")
+    ] = None,
 ) -> None:
     """Train, paint and measure Polyp-Gen without BPM, without the lesion-guided loss, and without both."""
+    recall = None
+    if detector_config and checkpoint and detector_validation:
+        recall = partial(_recall, detector_config, checkpoint, detector_validation, 8, "cpu", seed=seed)
+    elif detector_config or checkpoint or detector_validation:
+        raise typer.BadParameter("--detector-config, --checkpoint and --detector-validation belong together")
     from polyp_aug.evaluation.ablation import ablate
     from polyp_aug.evaluation.features import EfficientNetLiteFeatures
     from polyp_aug.synthesizers.options import PaintingOptions
@@ -169,6 +207,7 @@ def ablation(
         painting=PaintingOptions(sampler="dpm++", num_inference_steps=steps_of_sampling),
         options=TrainingOptions(cache=cache or out / "cache", trackers=()),
         mixed_precision=mixed_precision,
+        recall=recall,
         observer=lambda arm, progress: errors.print(
             f"{arm}: step {progress.step}/{progress.steps}  loss {progress.loss:.4f}", markup=False, highlight=False
         ),

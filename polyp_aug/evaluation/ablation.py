@@ -1,7 +1,8 @@
 """The ablations of Polyp-Gen (Table III): without boundary-enhanced masks, the lesion-guided loss, or both.
 
 Every arm trains the same pipeline with the same seed, examples' numbers, steps and batch, paints into the same places
-of the same frames, and is measured against the same real polyps. All steps resume.
+of the same frames, and is measured against the same real polyps: by their kernel distance, and by which of them a
+detector finds that was trained on real frames. All steps resume.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from polyp_aug.evaluation.detector_recall import RecallEvaluation
 from polyp_aug.evaluation.features import FeatureExtractor
 from polyp_aug.evaluation.polyps import PolypEvaluation, evaluate_polyps
+from polyp_aug.evaluation.report import Table
 from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.generation.generate import generate
 from polyp_aug.synthesizers.options import PaintingOptions
@@ -47,6 +50,28 @@ ARMS: Mapping[str, Arm] = {
 }
 
 
+#: Measures which polyps a detector finds: name → COCO set, and the folder for the report.
+RecallMeasure = Callable[[Mapping[str, Path], Path], RecallEvaluation]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What was measured of the arms.
+
+    Attributes:
+        polyps: kernel distances and copies.
+        recall: of a detector, where one was given.
+    """
+
+    polyps: PolypEvaluation
+    recall: RecallEvaluation | None
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Of both."""
+        return self.polyps.tables + (self.recall.tables if self.recall else ())
+
+
 def ablate(
     config: PolypGenConfig,
     weights: str,
@@ -62,11 +87,13 @@ def ablate(
     painting: PaintingOptions,
     options: TrainingOptions,
     mixed_precision: str = "no",
+    recall: RecallMeasure | None = None,
     observer: Callable[[str, TrainingProgress], None] | None = None,
-) -> PolypEvaluation:
+) -> Ablation:
     """Train, paint and measure every arm.
 
-    Writes `ARM/training` and `ARM/run` for each arm, and `report/`, as `evaluate_polyps` does.
+    Writes `ARM/training` and `ARM/run` for each arm, `report/`, as `evaluate_polyps` does, and `recall/`, as
+    `evaluate_recall` does.
 
     Args:
         config: the settings of the full arm.
@@ -82,6 +109,7 @@ def ablate(
         painting: how they are painted; the weights are each arm's own.
         options: of the training.
         mixed_precision: of the training.
+        recall: measures what a detector finds; the first set that it is given is `real`.
         observer: called with an arm's name and how far its training is.
 
     Raises:
@@ -106,7 +134,8 @@ def ablate(
                 folder / "run",
             )
         runs[name] = folder / "run"
-    return evaluate_polyps(real, runs, out / "report", extractor=extractor, train=train, seed=config.seed)
+    polyps = evaluate_polyps(real, runs, out / "report", extractor=extractor, train=train, seed=config.seed)
+    return Ablation(polyps, None if recall is None else recall({"real": real, **runs}, out / "recall"))
 
 
 def _train(
