@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from polyp_aug.geometry import Box, IntBox
+from polyp_aug.geometry import Box, IntBox, Region
 from polyp_aug.images import ImageArray, MaskArray, channel_max, channel_min
 
 #: Least length of the longer side of the map, where the frame's own is not shorter.
@@ -95,6 +95,10 @@ class Mucosa:
         top, left = np.nonzero(free)
         return np.stack([left + w / 2, top + h / 2], axis=1) * self.step
 
+    def region(self) -> Region | None:
+        """The mucosa's pixels in the frame, as far as whole pixels of the map reach; None where there is none."""
+        return Region.from_mask(self.map.repeat(self.step, axis=0).repeat(self.step, axis=1))
+
     def _to_map(self, box: Box) -> IntBox:
         left, top = int(box[0] // self.step), int(box[1] // self.step)
         right, bottom = int(-(-(box[0] + box[2]) // self.step)), int(-(-(box[1] + box[3]) // self.step))
@@ -124,7 +128,7 @@ def find_burned_in(image: ImageArray) -> MaskArray:
     """Where a frame, uint8 RGB (H, W, 3), may hold burned-in text: bool (H, W)."""
     step = _step(image)
     found = np.zeros(image.shape[:2], np.bool_)
-    text = np.repeat(np.repeat(_burned_in(channel_min(image), step), step, axis=0), step, axis=1)
+    text = _burned_in(channel_min(image), step).repeat(step, axis=0).repeat(step, axis=1)
     found[: text.shape[0], : text.shape[1]] = text
     return found
 

@@ -216,7 +216,7 @@ def assert_published(path: Path, images: list[ImageArray]) -> int:
         x, y, w, h = (int(value) for value in retrieval.proposals[0].box)
         assert (x, y, w, h) == retrieval.proposals[0].box
         np.testing.assert_array_equal(Region(x, y, np.ones((h, w), np.bool_)).to_mask(*image.shape[:2]), expected)
-        places = proposer.place(image, retrieval, 1, Key(1, "a"))
+        places = proposer.place(retrieval, 1, Key(1, "a"))
         if find_mucosa(image).covers((x, y, w, h)) >= LEAST_SHARE and min(w, h) >= 12:
             np.testing.assert_array_equal(places[0].region.to_mask(*image.shape[:2]), expected)
             placed += 1
@@ -341,6 +341,22 @@ def test_places_lie_on_mucosa_and_apart(proposer: RetrievalProposer, frames: lis
         scores = [placement.score for placement in placements]
         assert scores == sorted(scores, reverse=True)
     assert found >= 6
+
+
+@pytest.mark.parametrize("on_mucosa", [True, False])
+def test_patches_off_the_mucosa_are_matched_only_where_that_is_asked_for(
+    folder: Path, frames: list[ImageArray], on_mucosa: bool
+) -> None:
+    boxed = frames[0].copy()
+    boxed[-80:, :90] = 0
+    proposer = load_retrieval(folder, settings=RetrievalSettings(on_mucosa=on_mucosa, closest=300))
+    retrieval = proposer.retrieve([boxed])[0]
+    region = retrieval.mucosa.region()
+    assert region is not None
+    off = ~retrieval.features.inside(region)
+    assert off[-2:, :2].all()
+    matched = np.unique(np.concatenate([candidate.matches.query for candidate in retrieval.candidates]))
+    assert off.flat[matched].any() == (not on_mucosa)
 
 
 def test_keys_decide_the_places(proposer: RetrievalProposer, folder: Path, frames: list[ImageArray]) -> None:
@@ -485,7 +501,7 @@ def test_the_figure_shows_reference_matches_and_places(
 ) -> None:
     image = frames[1]
     retrieval = proposer.retrieve([image])[0]
-    places = proposer.place(image, retrieval, 3, Key(1, "a"))
+    places = proposer.place(retrieval, 3, Key(1, "a"))
     assert places
     figure = matching_figure(image, retrieval, proposer.database, places, height=height)
     width = round(256 * height / 216)

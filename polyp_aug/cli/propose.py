@@ -28,6 +28,9 @@ def propose(
     extent: Annotated[
         str, typer.Option(help="Size of a place: of the reference's polyp, or of the cluster of matches (the paper).")
     ] = "reference",
+    on_mucosa: Annotated[
+        bool, typer.Option("--on-mucosa/--anywhere", help="Match patches of the frame that show mucosa, or all.")
+    ] = True,
     temperature: Annotated[float, typer.Option(help="Chance in the order of places; 0 for none.")] = 0.0,
     search: Annotated[str, typer.Option(help="exact, or faiss.")] = "exact",
     split: Annotated[
@@ -48,13 +51,14 @@ def propose(
         candidates=candidates,
         direction=direction,  # type: ignore[arg-type]  # It checks that itself.
         extent=extent,  # type: ignore[arg-type]
+        on_mucosa=on_mucosa,
         temperature=temperature,
         search=search,
     )
     frame = read_image(image)
     proposer = load_retrieval(database, encoder=encoder, device=device, splits=split or None, settings=settings)
     retrieval = proposer.retrieve([frame])[0]
-    placements = proposer.place(frame, retrieval, count, Key(seed, image.name))
+    placements = proposer.place(retrieval, count, Key(seed, image.name))
     if figure is not None:
         shown = int(placements[0].details["candidate"]) if placements else 0
         write_png(figure, matching_figure(frame, retrieval, proposer.database, placements, candidate=shown))

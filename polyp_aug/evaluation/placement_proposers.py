@@ -94,7 +94,7 @@ def retrieved_once(proposer: RetrievalProposer) -> Places:
         if min(image.shape[:2]) < proposer.encoder.patch:
             return [[] for _ in keys]
         retrieval = proposer.retrieve([image])[0]
-        return [proposer.place(image, retrieval, count, key, occupied) for key in keys]
+        return [proposer.place(retrieval, count, key, occupied) for key in keys]
 
     return places
 

@@ -8,7 +8,7 @@ proposals of all candidates are ranked together, and those that leave the mucosa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,12 +89,14 @@ class Retrieval:
         proposals: best first.
         votes: how often each patch of the frame was matched, float64 (rows, columns).
         features: of the frame.
+        mucosa: of the frame.
     """
 
     candidates: list[Candidate]
     proposals: list[Proposal]
     votes: npt.NDArray[np.float64] = field(repr=False)
     features: PatchFeatures = field(repr=False)
+    mucosa: Mucosa = field(repr=False)
 
 
 class RetrievalProposer:
@@ -148,7 +150,7 @@ class RetrievalProposer:
         found: list[list[Placement]] = [[] for _ in images]
         for index, retrieval in zip(large, self.retrieve([images[index] for index in large]), strict=True):
             taken = occupied[index] if occupied else ()
-            found[index] = self.place(images[index], retrieval, count, keys[index], taken)
+            found[index] = self.place(retrieval, count, keys[index], taken)
         return found
 
     def retrieve(self, images: Sequence[ImageArray]) -> list[Retrieval]:
@@ -173,17 +175,27 @@ class RetrievalProposer:
         self, image: ImageArray, features: PatchFeatures, nearest: Sequence[int], distances: Sequence[float]
     ) -> Retrieval:
         rows, columns, channels = features.local.shape
-        query = features.local.reshape(-1, channels)
+        mucosa = find_mucosa(image)
+        patches = self._matched(mucosa, features)
+        query = features.local.reshape(-1, channels)[patches]
         radius = self.settings.radius * max(features.patch) + 1.0
         candidates = []
         for index, distance in zip(nearest, distances, strict=True):
             local, _ = self.database.local(index)
-            matches = match_patches(query, local, self.settings.direction, self.settings.closest)
+            found = match_patches(query, local, self.settings.direction, self.settings.closest)
+            matches = replace(found, query=patches[found.query])
             centres = patch_centres(matches.query, columns, features.patch)
             clusters = find_clusters(centres, features.patch, radius, self.settings.least)
             candidates.append(Candidate(index, distance, matches, clusters))
         votes = count_votes([candidate.matches for candidate in candidates], rows, columns)
-        return Retrieval(candidates, self._rank(image, candidates), votes, features)
+        return Retrieval(candidates, self._rank(image, candidates), votes, features, mucosa)
+
+    def _matched(self, mucosa: Mucosa, features: PatchFeatures) -> npt.NDArray[np.int64]:
+        """Patches of a frame that take part in the matching, counted row by row; all where none shows mucosa."""
+        region = mucosa.region() if self.settings.on_mucosa else None
+        every = np.arange(features.local[..., 0].size)
+        inside = every[features.inside(region).ravel()] if region else every
+        return inside if len(inside) else every
 
     def _rank(self, image: ImageArray, candidates: Sequence[Candidate]) -> list[Proposal]:
         distances = [float(candidate.matches.distance.mean()) for candidate in candidates]
@@ -207,11 +219,9 @@ class RetrievalProposer:
         x, y, across, down = cluster.box
         return x + (across - w) / 2.0, y + (down - h) / 2.0, w, h
 
-    def place(
-        self, image: ImageArray, retrieval: Retrieval, count: int, key: Key, occupied: Sequence[Box] = ()
-    ) -> list[Placement]:
+    def place(self, retrieval: Retrieval, count: int, key: Key, occupied: Sequence[Box] = ()) -> list[Placement]:
         """Placements from what was found for a frame, as `Proposer.propose` gives them."""
-        mucosa = find_mucosa(image)
+        mucosa = retrieval.mucosa
         taken = [with_margin(box) for box in occupied]
         placements: list[Placement] = []
         for proposal in self._drawn(retrieval.proposals, key):

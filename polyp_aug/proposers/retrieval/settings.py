@@ -25,6 +25,7 @@ class RetrievalSettings:
         radius: ε of DBSCAN in patches; one pixel is added, as in the paper: ε = 2 P + 1.
         least: matches within ε that make a patch part of a cluster's core.
         extent: what a proposal's size is taken from; see `Extent`.
+        on_mucosa: match only patches of the frame that show mucosa for the larger part, not position boxes or borders.
         temperature: how much chance there is in the order of proposals: 0 always takes the best first; the larger, the
             more places one frame is given over many draws.
         search: "exact" or "faiss".
@@ -39,6 +40,7 @@ class RetrievalSettings:
     radius: float = 2.0
     least: int = 1
     extent: Extent = "reference"
+    on_mucosa: bool = True
     temperature: float = 0.3
     search: str = "exact"
 
@@ -55,8 +57,8 @@ class RetrievalSettings:
 
     @classmethod
     def published(cls) -> RetrievalSettings:
-        """What the authors' code does: one reference, matched from the frame's side, the largest cluster."""
-        return cls(candidates=1, direction="query_to_reference", extent="cluster", temperature=0.0)
+        """What the authors' code does: one reference, matched from the frame's side, anywhere, the largest cluster."""
+        return cls(candidates=1, direction="query_to_reference", extent="cluster", on_mucosa=False, temperature=0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
