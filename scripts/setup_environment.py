@@ -23,8 +23,9 @@ LOCK = ROOT / "requirements.lock"
 NODEPS_LOCK = ROOT / "requirements-nodeps.lock"
 
 MMCV = "mmcv==2.1.0"
-#: Extras of the two levels of the environment; `make demo` paints with the package's own diffusion model.
-CORE_EXTRAS = "[diffusion]"
+#: Extras of the two levels of the environment; `make demo` paints with the package's own diffusion model, at places
+#: that a small encoder finds.
+CORE_EXTRAS = "[diffusion,encoders]"
 FULL_EXTRAS = "[all,dev]"
 
 CHECK_MMCV = """

@@ -264,6 +264,10 @@ def test_the_demo_paints_polyps_and_removes_them(tmp_path: Path) -> None:
     assert len(painted.images) == 2
     assert len(painted.annotations) >= 2
     assert len(removed.annotations) < len(painted.annotations)
+    records = [json.loads(line) for line in (tmp_path / "demo" / "painted" / "manifest.jsonl").read_text().splitlines()]
+    made = [item["provenance"] for record in records for item in record["objects"] if item["origin"] == "synthetic"]
+    assert {item["proposer"] for item in made} == {"retrieval"}
+    assert read_image(tmp_path / "demo" / "place_and_why.png").shape[0] == 480
 
 
 def test_an_autoencoder_and_a_pipeline_are_trained(phantoms: Phantoms, tmp_path: Path) -> None:

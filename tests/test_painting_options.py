@@ -16,7 +16,7 @@ from tiny_diffusion import pipeline
 from polyp_aug.coco import read_coco
 from polyp_aug.errors import ConfigurationError, MissingDependencyError
 from polyp_aug.references import ReferenceBank
-from polyp_aug.synthesizers.options import EMBEDDED_STEPS, PaintingOptions
+from polyp_aug.synthesizers.options import EMBEDDED_GUIDANCE, EMBEDDED_STEPS, GUIDANCE, PaintingOptions
 from polyp_aug.synthesizers.polyp_gen import PolypGen, load
 from polyp_aug.synthesizers.registry import load_synthesizer, parse_synthesizer, synthesizer_names
 
@@ -59,6 +59,7 @@ def test_what_decides_the_picture_is_json_without_paths() -> None:
     assert found["device"] == "cuda"
     assert found["num_inference_steps"] == 50
     assert PaintingOptions().sampling.steps == EMBEDDED_STEPS < PaintingOptions(sampler="dpm++").sampling.steps
+    assert found["guidance_scale"] == GUIDANCE < PaintingOptions().sampling.guidance_scale == EMBEDDED_GUIDANCE
     assert PaintingOptions(num_inference_steps=9).sampling.steps == 9
     assert found["size"] == 64
     assert "context" not in PaintingOptions(mode="frame").to_dict()

@@ -48,7 +48,10 @@ Steps = Annotated[
 ]
 Guidance = Annotated[
     float | None,
-    typer.Option(help="Weight of the prompt, 2.5 by default; 1 takes half the time.", rich_help_panel=PANEL),
+    typer.Option(
+        help="Weight of the prompt, 2.5 by default (4 with the package's weights); 1 takes half the time.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Strength = Annotated[
     float | None,

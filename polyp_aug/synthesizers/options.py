@@ -29,6 +29,10 @@ SAMPLER_STEPS: Mapping[str, int] = {"ddim": 50, "dpm++": 20, "lcm": 4}
 #: last step; with more steps that is too little noise, and details are drawn that these small weights know nothing of.
 EMBEDDED_STEPS = 6
 
+#: Weight of the prompt, and the same with the weights that come with the package.
+GUIDANCE = 2.5
+EMBEDDED_GUIDANCE = 4.0
+
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 MODES = ("crop", "frame")
 
@@ -51,7 +55,7 @@ class Sampling:
 
     sampler: SamplerName = "ddim"
     num_inference_steps: int | None = None
-    guidance_scale: float = 2.5
+    guidance_scale: float = GUIDANCE
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -95,7 +99,7 @@ class PaintingOptions:
         dtype: "float32", "float16", "bfloat16"; "auto" is float16 on cuda, else float32.
         sampler: see `Sampling`.
         num_inference_steps: see `Sampling`; with ddim and the weights of the package None takes `EMBEDDED_STEPS`.
-        guidance_scale: see `Sampling`.
+        guidance_scale: see `Sampling`; with the weights of the package None takes `EMBEDDED_GUIDANCE`, else `GUIDANCE`.
         strength: see `Sampling`.
         mode: "crop" shows the model a square around the place, "frame" the whole frame.
         context: in crop mode, side of the square over the longer side of the place.
@@ -116,7 +120,7 @@ class PaintingOptions:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     sampler: SamplerName = "ddim"
     num_inference_steps: int | None = None
-    guidance_scale: float = 2.5
+    guidance_scale: float | None = None
     strength: float = 1.0
     mode: Literal["crop", "frame"] = "crop"
     context: float = 1.8
@@ -147,7 +151,10 @@ class PaintingOptions:
         steps = self.num_inference_steps
         if steps is None and self.sampler == "ddim" and not self.weights:
             steps = EMBEDDED_STEPS
-        return Sampling(self.sampler, steps, self.guidance_scale, self.strength)
+        guidance = self.guidance_scale
+        if guidance is None:
+            guidance = GUIDANCE if self.weights else EMBEDDED_GUIDANCE
+        return Sampling(self.sampler, steps, guidance, self.strength)
 
     @property
     def given(self) -> tuple[str, ...]:
