@@ -383,6 +383,18 @@ def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_p
     assert report["sets"]["same"]["recall"] == report["sets"]["real"]["recall"]
     assert report["sets"]["same"]["ratio"]["value"] == 1.0
     assert report["empty"]["none"]["frames"] == 10
+    both = [f"--detector={name}={config},{tmp_path / 'detector.pth'}" for name in ("a", "b")]
+    compared = run(
+        "evaluate", "detections", *both, "--set", f"real={data}", "--validation", data, "--out", tmp_path / "ap"
+    )
+    assert compared.returncode == 0, compared.stderr
+    report = json.loads((tmp_path / "ap" / "report.json").read_bytes())
+    assert report["detectors"]["a"] == report["detectors"]["b"]
+    assert report["comparisons"][0]["value"] == 0.0
+    wrong = run(
+        "evaluate", "detections", "--detector", "a=b", *both, "--set", "a=b", "--validation", data, "--out", "x"
+    )
+    assert wrong.returncode == 2
     tool = run("--help", program=(str(ROOT / "tools" / "train_detector.py"),))
     assert "train detector" in tool.stdout
 

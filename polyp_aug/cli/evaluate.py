@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyp_aug.cli.output import errors, output, print_table, progress_bar
+from polyp_aug.cli.detections import detections
+from polyp_aug.cli.output import errors, parse_named, progress_bar, show_report
 
 if TYPE_CHECKING:
     from polyp_aug.evaluation.detector_recall import RecallEvaluation
-    from polyp_aug.evaluation.report import Table
 
 app = typer.Typer(
     help="Measure networks, synthetic polyps and proposed places against real frames.", no_args_is_help=True
 )
+app.command("detections")(detections)
 
 
 @app.command("autoencoder")
@@ -37,7 +38,7 @@ def autoencoder(
 
     with progress_bar("crops") as show:
         result = evaluate_autoencoder(weights, data, out, size=size, count=count, seed=seed, observer=show)
-    _show(result.tables, out)
+    show_report(result.tables, out)
 
 
 @app.command("polyps")
@@ -70,7 +71,7 @@ def polyps(
         every_object=every_object,
         observer=lambda name: errors.print(f"features of {name}", markup=False, highlight=False),
     )
-    _show(result.tables, out)
+    show_report(result.tables, out)
 
 
 @app.command("recall")
@@ -106,7 +107,7 @@ def recall(
         seed=seed,
         every_object=every_object,
     )
-    _show(result.tables, out)
+    show_report(result.tables, out)
 
 
 def _recall(
@@ -132,10 +133,7 @@ def _recall(
 
 
 def _sets(texts: list[str]) -> dict[str, Path]:
-    sets = dict(_named(text) for text in texts)
-    if len(sets) < len(texts):
-        raise typer.BadParameter(f"each NAME can stand once (got {', '.join(texts)})")
-    return sets
+    return {name: Path(path) for name, path in parse_named(texts, "transplant=runs/transplant").items()}
 
 
 @app.command("ablation")
@@ -212,7 +210,7 @@ def ablation(
             f"{arm}: step {progress.step}/{progress.steps}  loss {progress.loss:.4f}", markup=False, highlight=False
         ),
     )
-    _show(result.tables, out / "report")
+    show_report(result.tables, out / "report")
 
 
 @app.command("placement")
@@ -244,17 +242,4 @@ def placement(
     compared = load_compared(proposer or (), references=references, database=database, encoder=encoder, device=device)
     with progress_bar("frames") as show:
         result = evaluate_placement(run, compared, out, settings=settings, observer=show)
-    _show(result.tables, out)
-
-
-def _named(text: str) -> tuple[str, Path]:
-    name, found, path = text.partition("=")
-    if not (name and found and path):
-        raise typer.BadParameter(f"expected NAME=COCO such as transplant=runs/transplant (got {text!r})")
-    return name, Path(path)
-
-
-def _show(tables: Iterable[Table], out: Path) -> None:
-    for table in tables:
-        print_table(table.title, table.columns, table.rows)
-    output.print(f"Wrote {out / 'report.md'}", markup=False, highlight=False, soft_wrap=True)
+    show_report(result.tables, out)

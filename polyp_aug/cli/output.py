@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from polyp_aug.evaluation import report
 
 #: Results go to standard output, progress and errors to standard error.
 output = Console()
@@ -26,6 +31,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         table.add_row(*(str(value).replace("[", r"\[") for value in row))
     output.print(table)
+
+
+def show_report(tables: Iterable[report.Table], out: Path) -> None:
+    """The tables of a report on standard output, and where it was written."""
+    for table in tables:
+        print_table(table.title, table.columns, table.rows)
+    output.print(f"Wrote {out / 'report.md'}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -90,3 +102,16 @@ def parse_size(text: str) -> int:
     if not found:
         raise typer.BadParameter(f"expected a size such as 500M or 20G (got {text!r})")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def parse_named(texts: Sequence[str], example: str) -> dict[str, str]:
+    """`NAME=VALUE` texts by name; each name can stand once."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"expected NAME=… such as {example} (got {text!r})")
+        if name in found:
+            raise typer.BadParameter(f"each NAME can stand once (got {', '.join(texts)})")
+        found[name] = value
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,18 @@ class Detections:
 
     boxes: Floats
     scores: Floats
+
+
+class FrameMatches(NamedTuple):
+    """Detections of one frame, matched to its objects.
+
+    Attributes:
+        found: float64 (M,): score of the detection that found each object, −inf where none did.
+        false: float64 (K,): scores of the detections that found nothing.
+    """
+
+    found: Floats
+    false: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +95,23 @@ def counts(annotation: CocoAnnotation, origin: Origin) -> bool:
     return not annotation.iscrowd and (origin == "all" or synthetic == (origin == "synthetic"))
 
 
-def match(detections: Detections, boxes: Floats, crowd: Flags) -> tuple[Floats, Floats]:
+def match(detections: Detections, boxes: Floats, crowd: Flags, iou: float = IOU) -> FrameMatches:
     """Match the detections of a frame to its objects, one to one.
 
     Args:
         detections: of the frame.
         boxes: of its objects, float64 (M, 4), xywh in pixels.
         crowd: bool (M,): objects that take any number of detections.
-
-    Returns:
-        The score of the detection that found each object, float64 (M,), −inf where none did; and the scores of the
-        detections that found none, float64 (K,).
+        iou: overlap from which on a detection finds an object.
     """
     order = np.argsort(-detections.scores, kind="stable")[:MOST_DETECTIONS]
     found = np.full(len(boxes), -np.inf)
     if not len(order) or not len(boxes):
-        return found, detections.scores[order]
+        return FrameMatches(found, detections.scores[order])
     overlaps = np.asarray(coco_mask.iou(detections.boxes[order], boxes, crowd.astype(np.uint8).tolist()))
     false = []
     for score, overlap in zip(detections.scores[order], overlaps, strict=True):
-        meets = overlap >= IOU
+        meets = overlap >= iou
         free = meets & ~crowd & np.isneginf(found)
         candidates = np.flatnonzero(free if free.any() else meets & crowd)
         if len(candidates):
@@ -110,7 +120,38 @@ def match(detections: Detections, boxes: Floats, crowd: Flags) -> tuple[Floats, 
             found[best] = max(found[best], score)
         else:
             false.append(score)
-    return found, np.array(false, dtype=np.float64)
+    return FrameMatches(found, np.array(false, dtype=np.float64))
+
+
+def match_each(
+    images: Sequence[CocoImage],
+    annotations: Mapping[int, Sequence[CocoAnnotation]],
+    detections: Sequence[Detections],
+    origin: Origin = "all",
+    iou: float = IOU,
+) -> list[FrameMatches]:
+    """Match the detections of frames to their objects, frame by frame.
+
+    Args:
+        images: the frames.
+        annotations: image id → its objects.
+        detections: of each frame.
+        origin: which objects `found` tells about; the others, crowds among them, take part in the matching.
+        iou: overlap from which on a detection finds an object.
+
+    Raises:
+        ConfigurationError: frames and detections differ in number.
+    """
+    if len(images) != len(detections):
+        raise ConfigurationError(f"detections of {len(detections)} frames, expected {len(images)}")
+    frames = []
+    for image, own in zip(images, detections, strict=True):
+        objects = annotations[image.id]
+        boxes = np.array([item.bbox for item in objects], dtype=np.float64).reshape(-1, 4)
+        matched = match(own, boxes, np.array([item.iscrowd for item in objects], dtype=np.bool_), iou)
+        counted = np.array([counts(item, origin) for item in objects], dtype=np.bool_)
+        frames.append(FrameMatches(matched.found[counted], matched.false))
+    return frames
 
 
 def match_frames(
@@ -119,32 +160,18 @@ def match_frames(
     detections: Sequence[Detections],
     origin: Origin = "all",
 ) -> Matches:
-    """Match the detections of frames to their objects.
-
-    Args:
-        images: the frames.
-        annotations: image id → its objects.
-        detections: of each frame.
-        origin: which objects `found` tells about; the others take part in the matching.
+    """The detections of frames, matched to their objects, together; see `match_each`.
 
     Raises:
         ConfigurationError: frames and detections differ in number.
     """
-    if len(images) != len(detections):
-        raise ConfigurationError(f"detections of {len(detections)} frames, expected {len(images)}")
-    found: list[float] = []
-    false: list[float] = []
-    groups: list[str] = []
-    for image, own in zip(images, detections, strict=True):
-        objects = annotations[image.id]
-        boxes = np.array([item.bbox for item in objects], dtype=np.float64).reshape(-1, 4)
-        scores, missed = match(own, boxes, np.array([item.iscrowd for item in objects], dtype=np.bool_))
-        counted = [score for item, score in zip(objects, scores.tolist(), strict=True) if counts(item, origin)]
-        found += counted
-        false += missed.tolist()
-        groups += [group_of(image)] * len(counted)
+    frames = match_each(images, annotations, detections, origin)
+    groups = [group_of(image) for image, frame in zip(images, frames, strict=True) for _ in frame.found]
+    found, false = (
+        np.concatenate([np.empty(0), *parts]) for parts in (zip(*frames, strict=True) if frames else ([], []))
+    )
     highest = [own.scores.max(initial=-np.inf) for own in detections]
-    return Matches(np.array(found), tuple(groups), np.array(false), np.array(highest))
+    return Matches(found, tuple(groups), false, np.array(highest))
 
 
 def best_threshold(matches: Matches) -> OperatingPoint:
