@@ -99,14 +99,14 @@ class TrainingFolder:
         for leftover in (fresh, old):
             shutil.rmtree(leftover, ignore_errors=True)
         write(fresh)
-        _publish(fresh)
+        publish(fresh)
         if (self.path / name).exists():
             (self.path / name).rename(old)
         fresh.rename(self.path / name)
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _publish(folder: Path) -> None:
+def publish(folder: Path) -> None:
     """Take paths of this machine out of diffusers' configurations, and give the weights the usual permissions."""
     mask = os.umask(0)
     os.umask(mask)
