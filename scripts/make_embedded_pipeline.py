@@ -1,4 +1,4 @@
-"""Assembles the pipeline that comes with the package: two trainings' UNets averaged, and a decoder trained on after them.
+"""Assembles the pipeline that comes with the package: two trainings' UNets averaged, and a decoder trained on later.
 
     make_embedded_pipeline.py FIRST SECOND VAE OUT [--share 0.4]
 
@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.4)
     options = parser.parse_args()
     first, second = (load_inpainting_weights(str(path)).pipeline for path in (options.first, options.second))
-    vae = AutoencoderTiny.from_pretrained(options.vae, use_safetensors=True, dtype=torch.float32)
+    with quiet():
+        vae = AutoencoderTiny.from_pretrained(options.vae, use_safetensors=True, dtype=torch.float32)
     own = second.vae.encoder.state_dict()
     if any(not torch.equal(values, own[name]) for name, values in vae.encoder.state_dict().items()):
         parser.error(f"{options.vae}: has another encoder than {options.second}, whose latents the UNet knows")
@@ -37,8 +38,8 @@ def main() -> None:
         for name, values in second.unet.state_dict().items():
             values.lerp_(others[name], options.share)
     second.vae = vae
-    second.to(torch.float16)
     with quiet():
+        second.to(torch.float16)
         second.save_pretrained(options.out)
     publish(options.out)
 
