@@ -90,7 +90,7 @@ def build(
         safety_checker=safety_checker,
     )
     assert options is not None, "there are options wherever polyp_gen paints"
-    options = options.resolved()
+    options = options.removing().resolved()
     dataset = read_coco(data, image_root=data_images, fix=fix)
     remover = Remover(load_synthesizer(POLYP_GEN, options=options), RemoverSettings(margin=margin))
     loaded = load_encoder(encoder, side=side, device=options.device)

@@ -124,10 +124,11 @@ class GenerateConfig:
 
     @property
     def painting_options(self) -> PaintingOptions | None:
-        """What `polyp_gen` paints with; None with another synthesizer."""
-        if self.synthesizer_name != POLYP_GEN:
+        """What `polyp_gen` paints with, its weights included; None with another synthesizer."""
+        name, weights = parse_synthesizer(self.synthesizer)
+        if name != POLYP_GEN:
             return None
-        return self.painting or PaintingOptions()
+        return options_with_weights(self.painting or PaintingOptions(), weights)
 
     def augmenter_settings(self) -> AugmenterSettings:
         """The part that the augmenter reads.

@@ -18,7 +18,7 @@ from polyp_aug.generation.samples import SampleMaker
 from polyp_aug.generation.writing import RunLimits, RunPlan, RunProgress, write_run
 from polyp_aug.proposers.registry import load_proposer
 from polyp_aug.references import ReferenceBank
-from polyp_aug.synthesizers.registry import load_synthesizer
+from polyp_aug.synthesizers.registry import POLYP_GEN, load_synthesizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
         MissingDependencyError: a package that the synthesizer needs is not installed.
     """
     if config.painting_options is not None:
-        config = replace(config, painting=config.painting_options.resolved())
+        config = replace(config, synthesizer=POLYP_GEN, painting=config.painting_options.resolved())
     backgrounds = read_backgrounds(config.backgrounds, config.backgrounds_images, config.fix)
     reference_set = _read_references(config)
     references = _bank(config, reference_set)
@@ -78,7 +78,7 @@ def prepare_run(config: GenerateConfig) -> PreparedRun:
         "inputs": backgrounds.described()
         | _described(config, references)
         | _described_database(config)
-        | described_weights(config.painting, config.synthesizer, synthesizer.revision),
+        | described_weights(config.painting, synthesizer.revision),
         "versions": versions(diffusion=config.painting is not None),
         "categories": category_rows([category for found in sets for category in found.categories]),
         "licenses": license_rows([licence for found in sets for licence in found.licenses]),

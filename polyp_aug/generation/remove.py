@@ -57,10 +57,10 @@ class RemoveConfig:
     fix: bool = False
 
     def __post_init__(self) -> None:
-        name, weights = parse_synthesizer(self.synthesizer)
+        name, _ = parse_synthesizer(self.synthesizer)
         if name != POLYP_GEN:
             raise ConfigurationError(f"'synthesizer' must be {POLYP_GEN} or weights for it: {name} can't remove polyps")
-        options = options_with_weights(self.painting or PaintingOptions(), weights)
+        options = self.painting_options
         if options.strength < 1.0:
             raise ConfigurationError(
                 f"'strength' must be 1: below, the polyp that is removed shows through (got {options.strength})"
@@ -73,6 +73,12 @@ class RemoveConfig:
         if not 1 <= index <= number:
             raise ConfigurationError(f"'shard' must be i/n with 1 ≤ i ≤ n (got {index}/{number})")
         self.remover_settings()
+
+    @property
+    def painting_options(self) -> PaintingOptions:
+        """What repaints, its weights included."""
+        _, weights = parse_synthesizer(self.synthesizer)
+        return options_with_weights(self.painting or PaintingOptions(), weights).removing()
 
     def remover_settings(self) -> RemoverSettings:
         """The part that the remover reads.
@@ -91,7 +97,7 @@ class RemoveConfig:
             "margin": self.margin,
             "feather": self.feather,
             **({"categories": list(self.categories)} if self.categories else {}),
-            "painting": (self.painting or PaintingOptions()).to_dict(),
+            "painting": self.painting_options.to_dict(),
             "batch_size": self.batch_size,
             "shard": f"{self.shard[0]}/{self.shard[1]}",
         }
@@ -136,7 +142,7 @@ def prepare_removal(config: RemoveConfig) -> RunPlan:
         CocoError: the COCO file breaks the format.
         MissingDependencyError: a package that the synthesizer needs is not installed.
     """
-    config = replace(config, painting=(config.painting or PaintingOptions()).resolved())
+    config = replace(config, synthesizer=POLYP_GEN, painting=config.painting_options.resolved())
     data = read_backgrounds(config.data, config.data_images, config.fix)
     settings = config.remover_settings()
     frames = tuple(
@@ -148,8 +154,7 @@ def prepare_removal(config: RemoveConfig) -> RunPlan:
     synthesizer = load_synthesizer(config.synthesizer, options=config.painting)
     run = {
         "config": config.settings(),
-        "inputs": _described(data, frames)
-        | described_weights(config.painting, config.synthesizer, synthesizer.revision),
+        "inputs": _described(data, frames) | described_weights(config.painting, synthesizer.revision),
         "versions": versions(diffusion=True),
         "categories": category_rows(data.categories),
         "licenses": license_rows(data.licenses),

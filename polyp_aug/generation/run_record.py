@@ -15,7 +15,6 @@ import polyp_aug
 from polyp_aug.coco import CocoCategory, CocoLicense
 from polyp_aug.generation.samples import DEFAULT_CATEGORY
 from polyp_aug.synthesizers.options import EMBEDDED_WEIGHTS, PaintingOptions
-from polyp_aug.synthesizers.registry import options_with_weights, parse_synthesizer
 
 
 def versions(*, diffusion: bool) -> dict[str, str]:
@@ -34,18 +33,16 @@ def versions(*, diffusion: bool) -> dict[str, str]:
     return found | {name: metadata.version(name) for name in names}
 
 
-def described_weights(painting: PaintingOptions | None, synthesizer: str, revision: str) -> dict[str, str]:
+def described_weights(painting: PaintingOptions | None, revision: str) -> dict[str, str]:
     """Names, for people, and revision of the weights that paint; empty where none do.
 
     Args:
         painting: the options, or None where no diffusion model paints.
-        synthesizer: its name or weights, as the user gave it.
         revision: of the synthesizer.
     """
     if painting is None:
         return {}
-    options = options_with_weights(painting, parse_synthesizer(synthesizer)[1])
-    named = {"weights": options.weights or EMBEDDED_WEIGHTS, "base": options.base, "lora": options.lora}
+    named = {"weights": painting.weights or EMBEDDED_WEIGHTS, "base": painting.base, "lora": painting.lora}
     return {name: _name(source) for name, source in named.items() if source} | {"weights_revision": revision}
 
 

@@ -156,6 +156,10 @@ class PaintingOptions:
             guidance = GUIDANCE if self.weights else EMBEDDED_GUIDANCE
         return Sampling(self.sampler, steps, guidance, self.strength)
 
+    def removing(self) -> PaintingOptions:
+        """The same for the removal of polyps, where the weights of the package need no guidance if none is given."""
+        return self if self.weights or self.guidance_scale is not None else replace(self, guidance_scale=1.0)
+
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the settings that differ from their defaults."""
