@@ -27,7 +27,7 @@ SAMPLER_STEPS: Mapping[str, int] = {"ddim": 50, "dpm++": 20, "lcm": 4}
 
 #: Steps of ddim with the weights that come with the package. Sampling ends with what is most likely at the noise of the
 #: last step; with more steps that is too little noise, and details are drawn that these small weights know nothing of.
-EMBEDDED_STEPS = 6
+EMBEDDED_STEPS = 4
 
 #: Weight of the prompt, and the same with the weights that come with the package.
 GUIDANCE = 2.5
@@ -123,7 +123,7 @@ class PaintingOptions:
     guidance_scale: float | None = None
     strength: float = 1.0
     mode: Literal["crop", "frame"] = "crop"
-    context: float = 1.8
+    context: float = 1.5
     size: int | None = None
     batch_size: int = 8
     compile: bool = False

@@ -55,7 +55,7 @@ class PolypGen:
         sampling: Sampling | None = None,
         *,
         mode: Literal["crop", "frame"] = "crop",
-        context: float = 1.8,
+        context: float = 1.5,
         size: int | None = None,
         batch_size: int = 8,
         start: Synthesizer | None = None,
