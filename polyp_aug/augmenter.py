@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from polyp_aug.compositing import changed_region, composite, feather_width, mean_change, touched_box
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.geometry import IntBox, Region, boxes_meet
-from polyp_aug.images import ImageArray
+from polyp_aug.geometry import IntBox, Region, boxes_meet, outer_box
+from polyp_aug.images import ImageArray, channel_max
 from polyp_aug.keys import Key
+from polyp_aug.mucosa import DARKEST
 from polyp_aug.proposers.base import Proposer
 from polyp_aug.scene import Job, Painted, Plan, PlannedPolyp, Rejection, Scene, Synthetic, SyntheticObject
 from polyp_aug.synthesizers.base import Synthesizer, paint_by_size
+
+#: A margin whose box, with the place, has a larger share of dark pixels meets the border or the lumen.
+MOST_DARK = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Augmenter:
         taken: list[IntBox] = []
         for number, placement in enumerate(self.proposer.propose(scene.image, count, key, occupied)):
             feather = feather_width(placement.region, share)
-            for margin in self._margins(scene):
+            for margin in self._margins(scene, placement.region):
                 box = touched_box(placement.region, margin + feather, scene.width, scene.height)
                 if not any(boxes_meet(box, other) for other in (*taken, *occupied)):
                     taken.append(box)
@@ -88,10 +94,14 @@ class Augmenter:
                     break
         return Plan(scene.id, key, tuple(polyps))
 
-    def _margins(self, scene: Scene) -> list[int]:
-        """Margins to try: the synthesizer's own, half of it, and none; a proposer leaves room for the soft edge."""
-        margin = round(self.synthesizer.capabilities.margin * max(scene.width, scene.height) / 512.0)
-        return sorted({margin, margin // 2, 0}, reverse=True)
+    def _margins(self, scene: Scene, region: Region) -> list[int]:
+        """Margins to try: the synthesizer's own and half of it, where they stay off the black border, and none.
+
+        A proposer leaves room for the soft edge.
+        """
+        wanted = round(self.synthesizer.capabilities.margin * max(scene.width, scene.height) / 512.0)
+        margins = (margin for margin in (wanted, wanted // 2) if margin and not _meets_border(scene, region, margin))
+        return [*margins, 0]
 
     def render(self, scenes: Sequence[Scene], plans: Sequence[Plan]) -> list[Synthetic]:
         """Paint plans into their scenes.
@@ -172,6 +182,13 @@ class Augmenter:
         if min(region.box[2:]) < self.settings.smallest_side:
             return Rejection(f"painted polyp is {region.box[2]}×{region.box[3]} px, too small")
         return region
+
+
+def _meets_border(scene: Scene, region: Region, margin: int) -> bool:
+    """Whether a region with its margin is dark in part: a model would paint border over mucosa there."""
+    x, y, w, h = outer_box(region.box, margin, scene.width, scene.height)
+    dark = channel_max(scene.image[y : y + h, x : x + w]) < DARKEST
+    return float(np.mean(dark)) > MOST_DARK
 
 
 def _job(scene: Scene, polyp: PlannedPolyp) -> Job:

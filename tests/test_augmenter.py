@@ -134,6 +134,11 @@ def test_a_margin_is_repainted_and_not_annotated() -> None:
         (boxes[1], 0),
         (boxes[2], 20),
     ]
+    dark = scene.image.copy()
+    dark[:, :90] = 0
+    dark[:, 535 - 40 :] = 0
+    bordered = augmenter.plan(Scene("dark", dark), Key(1, scene.id))
+    assert [polyp.margin for polyp in bordered.polyps] == [10, 10, 0]
     result = augmenter.render([scene], [plan])[0]
     assert [item.region.box for item in result.objects] == list(boxes)
     changed = (result.image != scene.image).any(axis=2)
