@@ -330,7 +330,7 @@ def test_polyps_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
     assert report["memorisation"]["same"]["synthetic_quantiles"]["0.95"] == pytest.approx(0.0, abs=1e-6)
     wrong = run("evaluate", "polyps", "--real", tmp_path, "--synthetic", tmp_path, "--out", tmp_path / "no")
     assert wrong.returncode == 2
-    assert "expected NAME=COCO" in wrong.stderr
+    assert "expected NAME=" in wrong.stderr
 
 
 def test_proposed_places_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:
@@ -384,16 +384,13 @@ def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_p
     assert report["sets"]["same"]["ratio"]["value"] == 1.0
     assert report["empty"]["none"]["frames"] == 10
     both = [f"--detector={name}={config},{tmp_path / 'detector.pth'}" for name in ("a", "b")]
-    compared = run(
-        "evaluate", "detections", *both, "--set", f"real={data}", "--validation", data, "--out", tmp_path / "ap"
-    )
+    frames = ("--set", f"real={data}", "--validation", data, "--out", tmp_path / "ap")
+    compared = run("evaluate", "detections", *both, *frames)
     assert compared.returncode == 0, compared.stderr
     report = json.loads((tmp_path / "ap" / "report.json").read_bytes())
     assert report["detectors"]["a"] == report["detectors"]["b"]
     assert report["comparisons"][0]["value"] == 0.0
-    wrong = run(
-        "evaluate", "detections", "--detector", "a=b", *both, "--set", "a=b", "--validation", data, "--out", "x"
-    )
+    wrong = run("evaluate", "detections", "--detector", "a=b", *frames)
     assert wrong.returncode == 2
     tool = run("--help", program=(str(ROOT / "tools" / "train_detector.py"),))
     assert "train detector" in tool.stdout
