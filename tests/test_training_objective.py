@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
+from polyp_aug.training.objective import clean_latents, denoising_target, lesion_guided_loss, min_snr_weights
 
 TYPES = ("epsilon", "v_prediction")
 
@@ -51,6 +51,16 @@ def test_the_loss_equals_the_equations_in_float64(
     mse = ((y - p) ** 2).reshape(6, -1).mean(axis=1)
     lesion = ((m * y - m * p) ** 2).reshape(6, -1).mean(axis=1)
     assert float(found) == pytest.approx(float((w * (mse + weight * lesion)).mean()), rel=2e-5)
+
+
+@pytest.mark.parametrize("prediction_type", TYPES)
+def test_a_perfect_prediction_stands_for_the_clean_latents(prediction_type: str) -> None:
+    latents, noise, _, _, steps = batch()
+    own = scheduler(prediction_type)
+    noisy = own.add_noise(latents, noise, steps)
+    target = denoising_target(prediction_type, latents, noise, own.alphas_cumprod, steps)
+    found = clean_latents(prediction_type, target, noisy, own.alphas_cumprod, steps)
+    torch.testing.assert_close(found, latents, rtol=1e-3, atol=1e-3)
 
 
 def test_the_velocity_is_the_scheduler_s() -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from polyp_aug.training.adversary import Adversary, balanced
 from polyp_aug.training.latents import LatentExample
 from polyp_aug.training.learner import Learner
-from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
+from polyp_aug.training.objective import clean_latents, denoising_target, lesion_guided_loss, min_snr_weights
 
 #: The attention's layers that a LoRA adapter changes.
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -157,7 +157,7 @@ class Denoiser:
         target = denoising_target(objective.prediction_type, latents, noise, self._alphas, timesteps)
         weights = min_snr_weights(objective.prediction_type, self._alphas, timesteps, objective.snr_gamma)
         loss = lesion_guided_loss(found, target, mask, objective.lesion_weight, weights)
-        return _Found(loss, kept.sqrt() * noisy - (1.0 - kept).sqrt() * found.float())
+        return _Found(loss, clean_latents(objective.prediction_type, found, noisy, self._alphas, timesteps))
 
     def _with_adversary(self, found: _Found, batch: LatentExample) -> Tensor:
         if self._adversary is None:

@@ -39,6 +39,31 @@ def denoising_target(
     return (kept.sqrt() * noise.float() - (1.0 - kept).sqrt() * latents.float()).to(latents.dtype)
 
 
+def clean_latents(
+    prediction_type: str, prediction: Tensor, noisy: Tensor, alphas_cumprod: Tensor, timesteps: Tensor
+) -> Tensor:
+    """The latents without noise that a prediction stands for.
+
+    Args:
+        prediction_type: as in `denoising_target`.
+        prediction: ε̂ or v̂, float (N, C, H, W).
+        noisy: x_t, of the same shape.
+        alphas_cumprod: ᾱ of every time step, float (T,).
+        timesteps: int (N,).
+
+    Returns:
+        x̂₀ = √ᾱ x_t − √(1 − ᾱ) v̂, or (x_t − √(1 − ᾱ) ε̂) / √ᾱ, float32.
+
+    Raises:
+        ConfigurationError: another prediction type.
+    """
+    _check(prediction_type)
+    kept = alphas_cumprod.to(timesteps.device)[timesteps].float().view(-1, 1, 1, 1)
+    if prediction_type == "epsilon":
+        return (noisy.float() - (1.0 - kept).sqrt() * prediction.float()) / kept.sqrt().clamp_min(1e-6)
+    return kept.sqrt() * noisy.float() - (1.0 - kept).sqrt() * prediction.float()
+
+
 def min_snr_weights(prediction_type: str, alphas_cumprod: Tensor, timesteps: Tensor, gamma: float | None) -> Tensor:
     """Weight of each sample, min(SNR, γ) / SNR for ε and min(SNR, γ) / (SNR + 1) for v, with SNR = ᾱ / (1 − ᾱ).
 
