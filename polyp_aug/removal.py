@@ -61,6 +61,15 @@ class RemoverSettings:
         """Whether objects of a category are removed."""
         return not self.categories or category in self.categories
 
+    def place(self, box: Box, width: int, height: int) -> IntBox:
+        """What is repainted for a box, xywh, in a frame of this size: it and its margin; empty outside of the frame."""
+        return outer_box(box, self.margin * max(width, height) / 512.0, width, height)
+
+    def touched(self, box: Box, width: int, height: int) -> IntBox:
+        """The box, xywh, outside of which nothing changes where a box in a frame of this size is repainted alone."""
+        region = _full(self.place(box, width, height))
+        return touched_box(region, feather_width(region, self.feather), width, height)
+
 
 @dataclass(frozen=True, eq=False)
 class RemovedPlace:
@@ -158,11 +167,10 @@ class Remover:
 
     def _places(self, scene: Scene, rejections: list[Rejection]) -> list[_Place]:
         """What to repaint, the largest first; adds to `rejections` what can't be."""
-        margin = self.settings.margin * max(scene.width, scene.height) / 512.0
         boxes: list[tuple[tuple[int, ...], IntBox]] = []
         stay: list[Box] = []
         for index, item in enumerate(scene.objects):
-            box = outer_box(item.box, margin, scene.width, scene.height)
+            box = self.settings.place(item.box, scene.width, scene.height)
             if not self.settings.takes(item.category):
                 stay.append(item.box)
             elif min(box[2:]) < 1:

@@ -13,28 +13,32 @@ from conftest import Phantoms
 from small_database import ColourEncoder, build
 
 from polyp_aug.coco import read_coco, write_coco
-from polyp_aug.coco.model import CocoDataset
+from polyp_aug.coco.model import CocoCategory, CocoDataset, CocoImage
 from polyp_aug.database.folder import ReferenceDatabase
 from polyp_aug.encoders.registry import load_encoder
 from polyp_aug.errors import ConfigurationError, ImageError
 from polyp_aug.evaluation.centre import CentreProposer
-from polyp_aug.evaluation.emptied import read_emptied
+from polyp_aug.evaluation.decoys import DECOY, decoy_set, draw_decoys, fitting_place
+from polyp_aug.evaluation.emptied import EmptiedFrame, read_emptied
 from polyp_aug.evaluation.intervals import mean_interval
 from polyp_aug.evaluation.placement import Compared, PlacementSettings, Places, evaluate_placement
 from polyp_aug.evaluation.placement_proposers import asked_again, load_compared, retrieved_once
 from polyp_aug.evaluation.placement_scores import score_places
-from polyp_aug.geometry import Box, IntBox, Region
+from polyp_aug.geometry import Box, IntBox, Region, boxes_meet
 from polyp_aug.images import ImageArray, list_images, read_image, write_png
 from polyp_aug.jsonl import append_records
 from polyp_aug.keys import Key
-from polyp_aug.mucosa import find_mucosa
+from polyp_aug.mucosa import LEAST_SHARE, find_mucosa
 from polyp_aug.proposers.random import RandomProposer
 from polyp_aug.proposers.retrieval.proposer import RetrievalProposer
+from polyp_aug.removal import RemoverSettings
 from polyp_aug.scene import Placement, Source
 
 #: Overlap the polyp with IoU 1, 0.5, 0.2 and 0; their centres are 0, 10, 16 and 60 px from its centre.
 POLYP: IntBox = (40, 40, 40, 40)
 HALF, FIFTH, FAR = (40, 40, 40, 20), (40, 40, 40, 8), (100, 40, 40, 40)
+THIRD: IntBox = (100, 80, 40, 40)
+OTHER: IntBox = (0, 100, 20, 20)
 MUCOSA = np.full((120, 160, 3), (190, 100, 80), np.uint8)
 
 
@@ -54,7 +58,9 @@ MUCOSA = np.full((120, 160, 3), (190, 100, 80), np.uint8)
 )
 def test_scores_of_a_frame(boxes: list[list[Box]], expected: tuple[float | None, ...]) -> None:
     found = score_places(boxes, [POLYP], find_mucosa(MUCOSA), 0.2)
-    for name, value in zip(found.__dataclass_fields__, expected, strict=True):
+    # Without decoys the true place is always preferred, and by chance too.
+    preference = (expected[0], expected[0], 0, 1)
+    for name, value in zip(found.__dataclass_fields__, (*expected, *preference), strict=True):
         if value is not None:
             assert getattr(found, name) == pytest.approx(value, nan_ok=True), name
 
@@ -62,6 +68,31 @@ def test_scores_of_a_frame(boxes: list[list[Box]], expected: tuple[float | None,
 def test_the_nearest_of_several_polyps_counts() -> None:
     found = score_places([[FAR]], [POLYP, (100, 40, 40, 20)], find_mucosa(MUCOSA), 0.2)
     assert (found.hit_rate, found.best_iou, found.distance) == (1.0, 0.5, pytest.approx(10 / 120))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "decided", "preferred", "decoy_hit_rate"),
+    [
+        ([[]], 0, 0, 0),
+        ([[OTHER]], 0, 0, 0),
+        ([[POLYP]], 1, 1, 0),
+        ([[FAR, POLYP]], 1, 0, 0.5),
+        ([[OTHER, POLYP, FAR]], 1, 1, 0.5),
+        ([[POLYP, FAR, THIRD]], 1, 1, 1),
+        # Both are hit by one place: the nearer one counts, and where both are as near the decoy.
+        ([[(45, 40, 80, 40)]], 1, 1, 0.5),
+        ([[(60, 40, 60, 40)]], 1, 0, 0.5),
+        ([[(40, 40, 100, 40)]], 1, 0, 0.5),
+        # Means over keys.
+        ([[POLYP], [FAR], [THIRD], []], 0.75, 0.25, 0.25),
+    ],
+)
+def test_the_first_place_that_is_a_hit_tells_what_is_preferred(
+    boxes: list[list[Box]], decided: float, preferred: float, decoy_hit_rate: float
+) -> None:
+    found = score_places(boxes, [POLYP], find_mucosa(MUCOSA), 0.2, [FAR, THIRD])
+    assert (found.decided, found.preferred, found.decoy_hit_rate) == (decided, preferred, decoy_hit_rate)
+    assert found.chance == pytest.approx(1 / 3)
 
 
 def write_run(
@@ -72,6 +103,7 @@ def write_run(
     kept: Sequence[IntBox] = (),
     task: dict[str, str] | None = None,
     image: ImageArray = MUCOSA,
+    source: str = "frame_{}.png",
 ) -> Path:
     """A run as `remove` writes it, with frames of mucosa alone; a frame of `removed` without a box lost nothing."""
     (folder / "images").mkdir(parents=True)
@@ -84,7 +116,7 @@ def write_run(
         write_png(folder / "images" / name, image)
         objects = [{"origin": "removed", "bbox": list(box), "category": "polyp"} for box in boxes]
         objects += [{"origin": "source", "bbox": list(box), "category": "polyp"} for box in kept]
-        background = {"file": f"frame_{number}.png", "dataset": "test set"}
+        background = {"file": source.format(number), "dataset": "test set"}
         background |= {"group": groups[number]} if groups else {}
         lines.append(
             {"sample": number, "status": "made", "file_name": name, "width": width, "height": height, "key": {},
@@ -356,3 +388,152 @@ def test_emptied_frames_keep_their_order_and_source(tmp_path: Path) -> None:
     first, second = read_emptied(run)
     assert (first.removed, first.kept, first.group) == ((POLYP, FAR), (FIFTH,), "a")
     assert (second.source.file, second.source.dataset, second.path.name) == ("frame_2.png", "test set", "000002.png")
+
+
+def write_decoys(folder: Path, decoys: Sequence[Sequence[IntBox]], *, image: ImageArray = MUCOSA) -> Path:
+    """A run as `remove` writes it over the frames of `write_run`, in which decoys were repainted."""
+    return write_run(folder, decoys, image=image, source="{:06d}.png")
+
+
+def test_the_true_place_is_compared_with_decoys(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [[POLYP]] * 24)
+    # Eight frames have one decoy, eight have two, and eight none.
+    decoys = write_decoys(tmp_path / "decoys", [[FAR]] * 8 + [[FAR, THIRD]] * 8 + [[]] * 8)
+    compared = Compared(
+        {
+            "random": always(FAR, POLYP),
+            "good": always(OTHER, POLYP, FAR),
+            "seldom": always(POLYP, until=4),
+            "never": always(OTHER),
+        }
+    )
+    settings = PlacementSettings(repeats=2)
+    report = evaluate_placement(run, compared, tmp_path / "out", decoys=decoys, settings=settings).report
+    assert (report["frames"], report["removed_polyps"]) == (16, 16)
+    assert (report["decoys"]["places"], report["decoys"]["frames_without"]) == (24, 8)
+    names = (
+        "hit_rate",
+        "decoy_hit_rate",
+        "decided",
+        "preference",
+        "chance",
+        "preference_to_chance",
+        "preference_ratio",
+    )
+    values = {
+        name: [row[key] and pytest.approx(row[key]["value"]) for key in names]
+        for name, row in report["proposers"].items()
+    }
+    chance = (1 / 2 + 1 / 3) / 2
+    assert values == {
+        "random": [1.0, 0.75, 1.0, 0.0, chance, 0.0, None],
+        # `random` never prefers the true place: how often as often as that, nobody knows.
+        "good": [1.0, 0.75, 1.0, 1.0, chance, 1 / chance, None],
+        "seldom": [0.25, 0.0, 0.25, None, None, None, None],
+        "never": [0.0, 0.0, 0.0, None, None, None, None],
+    }
+    text = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "## The true place beside 24 decoys" in text
+    assert "The 8 frames without a decoy" in text
+    assert json.loads((tmp_path / "out" / "report.json").read_bytes()) == report
+    without = evaluate_placement(run, compared, tmp_path / "without", settings=settings).report
+    assert without["frames"] == 24
+    assert "preference" not in without["proposers"]["good"]
+    assert "decoy" not in (tmp_path / "without" / "report.md").read_text("utf-8")
+
+
+def test_preferences_are_compared_by_how_often_they_are_above_chance(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [[POLYP]] * 40)
+    decoys = write_decoys(tmp_path / "decoys", [[FAR], [FAR, THIRD]] * 20)
+
+    def by_turns(image: ImageArray, count: int, keys: Sequence[Key], occupied: Sequence[Box]) -> list[list[Placement]]:
+        frame = int(keys[0].sample.split("_")[1].removesuffix(".png"))
+        return always(POLYP if frame % 4 < 2 else FAR)(image, count, keys, occupied)
+
+    compared = Compared({"random": by_turns, "same": by_turns, "good": always(POLYP)})
+    rows = evaluate_placement(run, compared, tmp_path / "out", decoys=decoys).report["proposers"]
+    assert rows["random"]["preference"]["value"] == 0.5
+    assert rows["random"]["preference"]["low"] < 0.5 < rows["random"]["preference"]["high"]
+    assert rows["random"]["preference_to_chance"]["value"] == pytest.approx(0.5 / (5 / 12))
+    # Drawn in pairs.
+    assert rows["same"]["preference_ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert rows["good"]["preference_ratio"]["value"] == pytest.approx(2.0)
+    assert rows["good"]["preference_ratio"]["low"] < 2.0 < rows["good"]["preference_ratio"]["high"]
+
+
+def test_decoys_of_another_run_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [[POLYP]] * 10)
+    image = MUCOSA.copy()
+    image[60, 60] += 1
+    compared = Compared({"random": always(POLYP)})
+    for name, decoys, error, message in (
+        ("other", write_decoys(tmp_path / "other", [[FAR]] * 10, image=image), ConfigurationError, "it differs from"),
+        ("size", write_decoys(tmp_path / "size", [[FAR]] * 10, image=MUCOSA[:-1]), ImageError, "expected 160×120"),
+        ("names", write_run(tmp_path / "names", [[FAR]] * 10), ConfigurationError, "no frame that was made from one"),
+        ("few", write_decoys(tmp_path / "few", [[FAR]] * 9), ConfigurationError, "9 frames or patients"),
+    ):
+        with pytest.raises(error, match=message):
+            evaluate_placement(run, compared, tmp_path / f"{name}_out", decoys=decoys)
+        assert not (tmp_path / f"{name}_out").exists()
+
+
+@pytest.mark.parametrize("settings", [RemoverSettings(), RemoverSettings(margin=0.0, feather=0.0)])
+def test_decoys_fit_on_mucosa_and_meet_nothing(settings: RemoverSettings, phantoms: Phantoms) -> None:
+    numbers = []
+    for number, path in enumerate(list_images(phantoms.backgrounds)):
+        mucosa = find_mucosa(read_image(path))
+        centres = mucosa.centres(40.0, 30.0, [])
+        x, y = centres[len(centres) // 2].tolist()
+        removed, kept = (x - 20, y - 15, 40.0, 30.0), (0.0, 0.0, 30.0, 30.0)
+        boxes = draw_decoys(mucosa, removed, 3, Key(1, f"{number}"), [kept], settings)
+        assert boxes == draw_decoys(mucosa, removed, 3, Key(1, f"{number}"), [kept], settings)
+        assert {box[2:] for box in boxes} <= {(40.0, 30.0)}
+        assert all(mucosa.covers(box) >= LEAST_SHARE for box in boxes)
+        touched = [settings.touched(box, mucosa.width, mucosa.height) for box in (removed, kept, *boxes)]
+        pairs = [(one, other) for index, one in enumerate(touched) for other in touched[:index] if index > 1]
+        assert not any(boxes_meet(one, other) for one, other in pairs)
+        numbers.append(len(boxes))
+    assert max(numbers) == 3
+    assert draw_decoys(find_mucosa(MUCOSA), (30, 30, 100, 60), 3, Key(1, "a"), (), settings) == []
+
+
+def test_a_set_of_decoys_holds_the_frames_with_one_removed_polyp(tmp_path: Path) -> None:
+    small: IntBox = (20, 20, 16, 16)
+    run = write_run(tmp_path / "run", [[small], [small, (120, 80, 16, 16)], [], [(20, 20, 120, 80)], [small]])
+    images = tuple(
+        CocoImage(number + 1, f"{number:06d}.png", 160, 120, extra={"dataset": "test set"})
+        for number in (0, 1, 2, 3, 4)
+    )
+    found = CocoDataset(run / "images", images, (), (CocoCategory(1, "polyp"),))
+    write_coco(found, run / "annotations.json")
+    decoys = decoy_set(run, count=2, seed=5)
+    assert [image.file_name for image in decoys.images] == ["000000.png", "000004.png"]
+    assert [image.extra["dataset"] for image in decoys.images] == ["test set"] * 2
+    assert [item.image_id for item in decoys.annotations] == [1, 1, 5, 5]
+    assert [category.name for category in decoys.categories] == [DECOY]
+    expected = [draw_decoys(find_mucosa(MUCOSA), small, 2, Key(5, f"frame_{number}.png")) for number in (0, 4)]
+    assert [item.bbox for item in decoys.annotations] == [box for boxes in expected for box in boxes]
+    write_coco(decoys, tmp_path / "annotations.json")
+    assert len(read_coco(tmp_path).annotations) == 4
+    with pytest.raises(ConfigurationError, match="'count' must be at least 1"):
+        decoy_set(run, count=0)
+    with pytest.raises(ConfigurationError, match="has room for a decoy"):
+        decoy_set(run, settings=RemoverSettings(margin=200.0))
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        # The other frame is twice as wide and as high.
+        ((40, 40, 32, 31), (20, 20, 16, 16)),
+        # Beyond the border, and too large for a decoy beside it.
+        ((-10, 40, 32, 32), (0, 20, 11, 16)),
+        ((40, 40, 240, 160), None),
+    ],
+)
+def test_the_place_of_a_polyp_is_moved_to_another_frame(box: Box, expected: IntBox | None) -> None:
+    frame = EmptiedFrame(Path("a.png"), (320, 240), Source("a.png"), (box,), ())
+    assert fitting_place(find_mucosa(MUCOSA), frame, Key(1, "a")) == expected
+    dark = MUCOSA.copy()
+    dark[:60] = 0
+    assert fitting_place(find_mucosa(dark), frame, Key(1, "a")) is None

@@ -221,6 +221,10 @@ def placement(
         Path | None, typer.Option(help="COCO set of real polyps with masks, of other frames: for `reference`.")
     ] = None,
     database: Annotated[Path | None, typer.Option(help="Reference database, of other frames: for `retrieval`.")] = None,
+    decoys: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of `polyp-aug remove` over RUN's frames: places without a polyp, repainted too."),
+    ] = None,
     proposer: Annotated[
         list[str] | None,
         typer.Option(help="random, centre, reference or retrieval, once for each; all that the inputs allow if none."),
@@ -241,5 +245,5 @@ def placement(
     settings = PlacementSettings(top=top, iou=iou, repeats=repeats, seed=seed)
     compared = load_compared(proposer or (), references=references, database=database, encoder=encoder, device=device)
     with progress_bar("frames") as show:
-        result = evaluate_placement(run, compared, out, settings=settings, observer=show)
+        result = evaluate_placement(run, compared, out, decoys=decoys, settings=settings, observer=show)
     show_report(result.tables, out)

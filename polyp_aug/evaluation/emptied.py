@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from polyp_aug.coco import resolve_image
 from polyp_aug.errors import ConfigurationError, ImageError
 from polyp_aug.generation.run_folder import PICTURE_FOLDERS, is_removal, read_records, read_run
-from polyp_aug.geometry import Box
+from polyp_aug.geometry import Box, outer_box
 from polyp_aug.images import ImageArray, read_image
 from polyp_aug.scene import Source
 
@@ -24,6 +27,7 @@ class EmptiedFrame:
         source: the frame that it was made from.
         removed: boxes, xywh in pixels, of the polyps that were there; at least one.
         kept: boxes of the objects that still are.
+        decoys: boxes where nothing was, repainted in the same way.
     """
 
     path: Path
@@ -31,6 +35,7 @@ class EmptiedFrame:
     source: Source
     removed: tuple[Box, ...]
     kept: tuple[Box, ...]
+    decoys: tuple[Box, ...] = ()
 
     @property
     def group(self) -> str:
@@ -64,6 +69,37 @@ def read_emptied(folder: Path) -> list[EmptiedFrame]:
     found = [frame for frame in frames if frame.removed]
     if not found:
         raise ConfigurationError(f"{folder}: no frame of which a polyp was removed")
+    return found
+
+
+def with_decoys(frames: Iterable[EmptiedFrame], folder: Path) -> list[EmptiedFrame]:
+    """Emptied frames with the decoys of another run, and its pictures; those without a decoy are left out.
+
+    Args:
+        frames: the frames.
+        folder: run of `remove` over their pictures, in which all that was removed are decoys.
+
+    Raises:
+        ConfigurationError: it is not a run that removes, no decoy was repainted, a frame shows something else than
+            before where a polyp was removed, or none of the frames is there.
+        CocoError: a file name is unsafe.
+        ImageError: a picture can't be read.
+        RunFolderDamagedError: a record can't be trusted.
+    """
+    repainted = {frame.source.file: frame for frame in read_emptied(folder)}
+    found = []
+    for frame in frames:
+        other = repainted.get(frame.path.name)
+        if other is None:
+            continue
+        before, after = frame.read(), replace(other, size=frame.size).read()
+        for box in frame.removed:
+            x, y, w, h = outer_box(box, 0.0, *frame.size)
+            if not np.array_equal(before[y : y + h, x : x + w], after[y : y + h, x : x + w]):
+                raise ConfigurationError(f"{other.path}: where a polyp was removed, it differs from {frame.path}")
+        found.append(replace(frame, path=other.path, decoys=other.removed))
+    if not found:
+        raise ConfigurationError(f"{folder}: no frame that was made from one of the run with the removed polyps")
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.evaluation.emptied import EmptiedFrame, read_emptied
+from polyp_aug.evaluation.emptied import EmptiedFrame, read_emptied, with_decoys
 from polyp_aug.evaluation.intervals import Floats, Interval, group_numbers, percentile_interval, resampled_counts
 from polyp_aug.evaluation.placement_scores import FrameScores, score_places
 from polyp_aug.evaluation.placement_tables import placement_notes, placement_tables
@@ -89,6 +89,7 @@ def evaluate_placement(
     compared: Compared,
     out: Path,
     *,
+    decoys: Path | None = None,
     settings: PlacementSettings | None = None,
     observer: Callable[[int, int], None] | None = None,
 ) -> PlacementEvaluation:
@@ -98,12 +99,14 @@ def evaluate_placement(
         run: run folder of `remove`.
         compared: the proposers.
         out: folder to write.
+        decoys: run folder of `remove` over the frames of `run`, with boxes that `draw_decoys` chose: measures on these
+            frames alone, and which place is preferred.
         settings: see `PlacementSettings`.
         observer: called with the number of frames that are done, and of all.
 
     Raises:
         ConfigurationError: there is no proposer, it is not a run that removes, no polyp was removed, there are fewer
-            than ten groups of frames, or references come from them.
+            than ten groups of frames, references come from them, or the decoys are not of them.
         RunFolderDamagedError: a record of the run can't be trusted.
         ImageError: a frame can't be read.
         StorageError: a file can't be written.
@@ -111,8 +114,9 @@ def evaluate_placement(
     if not compared.proposers:
         raise ConfigurationError("no proposer to measure")
     settings = settings or PlacementSettings()
-    frames = read_emptied(run)
-    _refuse_shared(frames, compared.sources)
+    emptied = read_emptied(run)
+    _refuse_shared(emptied, compared.sources)
+    frames = emptied if decoys is None else with_decoys(emptied, decoys)
     resampling = _Resampling([frame.group for frame in frames], settings.seed)
     scores: dict[str, list[FrameScores]] = {name: [] for name in compared.proposers}
     for number, frame in enumerate(frames, start=1):
@@ -125,18 +129,29 @@ def evaluate_placement(
         "frames": len(frames),
         "groups": resampling.groups,
         "removed_polyps": sum(len(frame.removed) for frame in frames),
+        **({} if decoys is None else {"decoys": _described(decoys, frames, len(emptied))}),
         "settings": asdict(settings),
         **compared.facts,
         "proposers": {
-            name: _summary(rows, None if name == BASELINE else scores.get(BASELINE), resampling, settings)
+            name: _summary(
+                rows, None if name == BASELINE else scores.get(BASELINE), resampling, settings, decoys is not None
+            )
             for name, rows in scores.items()
         },
         "versions": versions(("numpy", "opencv-python-headless")),
     }
     result = PlacementEvaluation(report, placement_tables(report, BASELINE))
     make_folder(out)
-    write_report(out, "Places where polyps were removed", report, result.tables, placement_notes(report["settings"]))
+    write_report(out, "Places where polyps were removed", report, result.tables, placement_notes(report))
     return result
+
+
+def _described(decoys: Path, frames: Sequence[EmptiedFrame], emptied: int) -> dict[str, Any]:
+    return {
+        "manifest_sha256": digest_of([decoys / MANIFEST_NAME]),
+        "places": sum(len(frame.decoys) for frame in frames),
+        "frames_without": emptied - len(frames),
+    }
 
 
 def _measure(
@@ -147,7 +162,9 @@ def _measure(
     keys = settings.keys(frame.source.file)
     found = {name: places(image, settings.top, keys, frame.kept) for name, places in proposers.items()}
     return {
-        name: score_places([[one.region.box for one in row] for row in rows], frame.removed, mucosa, settings.iou)
+        name: score_places(
+            [[one.region.box for one in row] for row in rows], frame.removed, mucosa, settings.iou, frame.decoys
+        )
         for name, rows in found.items()
     }
 
@@ -187,11 +204,18 @@ class _Resampling:
 
     def ratio(self, above: Floats, below: Floats) -> Interval | None:
         """The sum of one value of the frames over that of another; None where this is 0, measured or in a draw."""
-        first, second = (np.bincount(self._numbers, weights=values) for values in (above, below))
-        drawn = self._counts @ second
-        if not drawn.all():
+        return self.quotient((above,), (below,))
+
+    def quotient(self, above: Sequence[Floats], below: Sequence[Floats]) -> Interval | None:
+        """The product of the sums of some values over that of others; None where this is 0, measured or in a draw."""
+        first, second = (
+            np.prod([self._counts @ np.bincount(self._numbers, weights=values) for values in side], axis=0)
+            for side in (above, below)
+        )
+        if not second.all():
             return None
-        return percentile_interval(float(above.sum() / below.sum()), (self._counts @ first) / drawn)
+        value = np.prod([values.sum() for values in above]) / np.prod([values.sum() for values in below])
+        return percentile_interval(float(value), first / second)
 
 
 def _summary(
@@ -199,21 +223,52 @@ def _summary(
     baseline: Sequence[FrameScores] | None,
     resampling: _Resampling,
     settings: PlacementSettings,
+    decoys: bool,
 ) -> dict[str, Any]:
-    def column(name: str, scores: Sequence[FrameScores] = rows) -> Floats:
-        return np.array([getattr(row, name) for row in scores], dtype=np.float64)
-
     frames = np.ones(len(rows))
     measured = {
-        name: resampling.ratio(column(name), frames)
+        name: resampling.ratio(_column(name, rows), frames)
         for name in ("hit_rate", "hit_rate_first", "best_iou", "places", "without_any")
     }
-    distance = column("distance")
+    distance = _column("distance", rows)
     known = np.isfinite(distance)
     measured["distance"] = resampling.ratio(np.where(known, distance, 0.0), known.astype(np.float64))
-    measured["ratio"] = None if baseline is None else resampling.ratio(column("hit_rate"), column("hit_rate", baseline))
+    hits = _column("hit_rate", rows)
+    measured["ratio"] = None if baseline is None else resampling.ratio(hits, _column("hit_rate", baseline))
+    if decoys:
+        measured |= _preference(rows, baseline, resampling)
     return {
         **{name: None if interval is None else interval.to_dict() for name, interval in measured.items()},
-        "places_in_all": round(settings.repeats * column("places").sum()),
-        "off_mucosa": int(column("off_mucosa").sum()),
+        "places_in_all": round(settings.repeats * _column("places", rows).sum()),
+        "off_mucosa": int(_column("off_mucosa", rows).sum()),
     }
+
+
+def _preference(
+    rows: Sequence[FrameScores], baseline: Sequence[FrameScores] | None, resampling: _Resampling
+) -> dict[str, Interval | None]:
+    """How often the true place is preferred where a place is a hit of it or of a decoy, and how often by chance."""
+    frames = np.ones(len(rows))
+    preferred, expected = _preferred(rows)
+    decided = _column("decided", rows)
+    found = {
+        "decoy_hit_rate": resampling.ratio(_column("decoy_hit_rate", rows), frames),
+        "decided": resampling.ratio(decided, frames),
+        "preference": resampling.ratio(preferred, decided),
+        "chance": resampling.ratio(expected, decided),
+        "preference_to_chance": resampling.ratio(preferred, expected),
+        "preference_ratio": None,
+    }
+    if baseline is not None:
+        below = _preferred(baseline)
+        found["preference_ratio"] = resampling.quotient((preferred, below[1]), (expected, below[0]))
+    return found
+
+
+def _preferred(rows: Sequence[FrameScores]) -> tuple[Floats, Floats]:
+    """Of each frame the share of the keys by which the true place is preferred, and what it would be by chance."""
+    return _column("preferred", rows), _column("chance", rows) * _column("decided", rows)
+
+
+def _column(name: str, rows: Sequence[FrameScores]) -> Floats:
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)

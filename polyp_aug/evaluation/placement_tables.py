@@ -47,18 +47,48 @@ def placement_tables(report: Mapping[str, Any], baseline: str) -> tuple[Table, .
         "best IoU (95 %)",
         "distance (95 %)",
     )
-    return (
+    tables = (
         Table(f"Hits at IoU {iou:g} in {report['frames']} frames of {report['groups']} groups", columns, hits),
         Table("Places", ("proposer", "in a frame (95 %)", "frames without any, % (95 %)", "off mucosa"), places),
     )
+    return (*tables, _preference_table(report, baseline)) if "decoys" in report else tables
 
 
-def placement_notes(settings: Mapping[str, Any]) -> str:
+def _preference_table(report: Mapping[str, Any], baseline: str) -> Table:
+    rows = [
+        (
+            name,
+            interval_text(item["decoy_hit_rate"], 1, 100),
+            interval_text(item["decided"], 1, 100),
+            _text(item["preference"], 1, 100),
+            _text(item["chance"], 1, 100),
+            _text(item["preference_to_chance"]),
+            "" if name == baseline else _text(item["preference_ratio"]),
+        )
+        for name, item in report["proposers"].items()
+    ]
+    columns = (
+        "proposer",
+        "hit rate of a decoy, % (95 %)",
+        "frames with a hit of any, % (95 %)",
+        "of these the true place first, % (95 %)",
+        "by chance, % (95 %)",
+        "times chance (95 %)",
+        f"ratio to {baseline} (95 %)",
+    )
+    return Table(f"The true place beside {report['decoys']['places']} decoys", columns, rows)
+
+
+def placement_notes(report: Mapping[str, Any]) -> str:
     """What the measures mean.
 
     Args:
-        settings: of the report.
+        report: of `evaluate_placement`.
     """
+    return _notes(report["settings"]) + (_decoy_notes(report["decoys"]) if "decoys" in report else "")
+
+
+def _notes(settings: Mapping[str, Any]) -> str:
     return f"""**Frames.** Real frames whose polyps were repainted as mucosa; those of which none was removed are left
 out. Each proposer gives at most {settings["top"]} places on each, {settings["repeats"]} times by different keys, and
 what is measured is averaged over these times. Polyps that are still there are kept free.
@@ -79,5 +109,20 @@ polyp-free frames with boxes drawn anywhere: there the ratio should be 1.
 """
 
 
-def _text(interval: Mapping[str, float] | None, digits: int = 2) -> str:
-    return "can't be told" if interval is None else interval_text(interval, digits)
+def _decoy_notes(decoys: Mapping[str, Any]) -> str:
+    return f"""
+**Decoys.** Places on the same frames where no polyp was, as large as the removed one and repainted in the same way, so
+that repainted mucosa gives nothing away. The {decoys["frames_without"]} frames without a decoy, of several polyps or of
+one that leaves no room, take no part in any table. **The true place first.** Of the times that a place is a hit of the
+removed polyp or of a decoy, the share in which the first such place is one of the polyp. **By chance.** The same if
+each of them were equally likely. **Ratio.** Of *times chance*, drawn in pairs.
+
+Decoys lie where the polyp isn't, so farther from the middle, and a place in the middle is a hit more easily: above
+chance may be nothing but that. The control is a run over polyp-free frames with boxes where polyps are in others, and
+decoys of their own: what a proposer gets there is due to middle and texture, and what it gets here beyond that to the
+mucosa. And what a polyp does to its surroundings, a shadow or a fold that it bends, is still there.
+"""
+
+
+def _text(interval: Mapping[str, float] | None, digits: int = 2, factor: float = 1.0) -> str:
+    return "can't be told" if interval is None else interval_text(interval, digits, factor)
