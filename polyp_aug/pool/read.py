@@ -1,0 +1,122 @@
+"""Reading a pool, while somebody may be changing it."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
+from polyp_aug.images import ImageArray, read_image
+from polyp_aug.pool.variant import PoolVariant
+
+INDEX_NAME = "pool.jsonl"
+
+
+class Pool:
+    """The variants of a pool by the frame that they belong to.
+
+    The index is read again when its file was replaced, so that variants which a refresher adds are drawn, and retired
+    ones are not. It holds plain data and may be pickled, or inherited by a forked process.
+
+    Args:
+        path: the pool's folder.
+        cache_bytes: how much memory the pictures read last may take.
+
+    Raises:
+        ConfigurationError: the folder is no pool.
+        RunFolderDamagedError: the index can't be read.
+    """
+
+    def __init__(self, path: Path, *, cache_bytes: int = 64_000_000) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._by_name: dict[str, tuple[PoolVariant, ...]] = {}
+        self._size = 0
+        self._pictures: OrderedDict[str, ImageArray] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached = 0
+        self.reload()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pictures": OrderedDict(), "_cached": 0}
+
+    def reload(self) -> bool:
+        """Read the index where it changed since the last time.
+
+        Returns:
+            Whether it had changed.
+
+        Raises:
+            ConfigurationError: there is none.
+            RunFolderDamagedError: it can't be read.
+        """
+        file = self.path / INDEX_NAME
+        try:
+            state = file.stat()
+        except OSError:
+            raise ConfigurationError(f"{self.path}: no pool (it holds no {INDEX_NAME})") from None
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if stamp == self._stamp:
+            return False
+        variants = read_index(file)
+        by_name: dict[str, list[PoolVariant]] = {}
+        for variant in variants:
+            by_name.setdefault(_name(variant.source.file), []).append(variant)
+        self._by_name = {name: tuple(found) for name, found in by_name.items()}
+        self._size, self._stamp = len(variants), stamp
+        return True
+
+    def variants_of(self, file: str, frame: ImageArray) -> Sequence[PoolVariant]:
+        """The variants of a frame, in the index's order.
+
+        Args:
+            file: name of the frame's file; folders before it may differ from those in the pool.
+            frame: uint8 RGB (H, W, 3), as it is before it is changed.
+        """
+        return [item for item in self._by_name.get(_name(file), ()) if item.fits(frame)]
+
+    def knows(self, file: str) -> bool:
+        """Whether there is a variant of a frame with this file name."""
+        return _name(file) in self._by_name
+
+    def picture(self, variant: PoolVariant) -> ImageArray:
+        """The changed part, uint8 RGB (h, w, 3) of the variant's box.
+
+        Raises:
+            ImageError: it can't be read, or has another size than the box; a retired variant's picture is gone.
+        """
+        found = self._pictures.get(variant.id)
+        if found is not None:
+            self._pictures.move_to_end(variant.id)
+            return found
+        path = self.path / variant.picture
+        found = read_image(path)
+        if (found.shape[1], found.shape[0]) != variant.box[2:]:
+            raise ImageError(f"{path}: {found.shape[1]}×{found.shape[0]} pixels, the index says {variant.box[2:]}")
+        self._pictures[variant.id] = found
+        self._cached += found.nbytes
+        while self._cached > self._cache_bytes and len(self._pictures) > 1:
+            self._cached -= self._pictures.popitem(last=False)[1].nbytes
+        return found
+
+
+def read_index(file: Path) -> list[PoolVariant]:
+    """The variants of an index.
+
+    Raises:
+        RunFolderDamagedError: it can't be read.
+    """
+    try:
+        return [PoolVariant.from_dict(json.loads(line)) for line in file.read_bytes().splitlines()]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunFolderDamagedError(f"{file}: can't be read as a pool's index ({error})") from error
+
+
+def _name(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2]
