@@ -9,6 +9,6 @@ from polyp_aug.optional import require
 for _name in ("mmengine", "mmcv", "mmdet"):
     require(_name, "mmdet")
 
-from polyp_aug.integrations.mmdet import backbone_weights, transforms  # noqa: E402
+from polyp_aug.integrations.mmdet import backbone_weights, drawing, hooks, mixed_precision, synthesis, transforms  # noqa: E402
 
-__all__ = ["backbone_weights", "transforms"]
+__all__ = ["backbone_weights", "drawing", "hooks", "mixed_precision", "synthesis", "transforms"]
