@@ -1,9 +1,10 @@
-"""CenterNet (Objects as Points), mini, on real frames only."""
+"""CenterNet (Objects as Points), mini; the train pipeline decides whether synthetic polyps are added."""
 
 _base_ = [
     "../_base_/models/centernet_mobilenetv2.py",
     "../_base_/datasets/coco_polyps.py",
     "../_base_/pipelines/square_256.py",
+    "../_base_/optimizers/adamw.py",
     "../_base_/schedules/iterations_1500.py",
     "../_base_/default_runtime.py",
 ]

@@ -12,7 +12,8 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    # Its indices know their draw: transforms give the same for any number of workers.
+    sampler=dict(type="DrawnSampler", sampler=dict(type="InfiniteSampler", shuffle=True)),
     dataset=dict(
         type="CocoDataset",
         metainfo=metainfo,

@@ -9,7 +9,7 @@ model = dict(
     data_preprocessor=dict(
         type="DetDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
     ),
-    backbone=dict(type="ImageNetMobileNetV2", out_indices=(7,), frozen_stages=1),
+    backbone=dict(type="ImageNetMobileNetV2", out_indices=(7,), frozen_stages=3),
     neck=dict(
         type="CTResNetNeck",
         in_channels=1280,

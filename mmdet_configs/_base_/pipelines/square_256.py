@@ -9,7 +9,8 @@ image_size = (256, 256)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PhotoMetricDistortion", contrast_range=(0.7, 1.3), saturation_range=(0.7, 1.3), hue_delta=9),
+    # PhotoMetricDistortion would swap the colours: half of the polyps would be blue or green.
+    dict(type="YOLOXHSVRandomAug", hue_delta=5, saturation_delta=30, value_delta=30),
     dict(type="RandomFlip", prob=0.75, direction=["horizontal", "vertical", "diagonal"]),
     dict(type="Resize", scale=image_size, keep_ratio=False),
     dict(

@@ -14,6 +14,7 @@ from mmcv.transforms import Compose
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch import nn
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.evaluation.recall import Detections
@@ -60,10 +61,8 @@ def detect(
     init_default_scope("mmdet")
     model = MODELS.build(settings.model)
     load_weights(model, checkpoint)
-    try:
-        model.to(device).eval()
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"'device' is {device!r}, which torch can't use here ({error})") from error
+    move_model(model, device)
+    model.eval()
     prepare = _pipeline(settings)
     found: list[Detections] = []
     for batch in _batches((prepare(_picture(path, number)) for number, path in enumerate(images)), batch_size):
@@ -73,6 +72,18 @@ def detect(
         if observer is not None:
             observer(len(found), len(images))
     return found
+
+
+def move_model(model: nn.Module, device: str) -> None:
+    """Move a model to a device of torch.
+
+    Raises:
+        ConfigurationError: torch can't use it here.
+    """
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(f"'device' is {device!r}, which torch can't use here ({error})") from error
 
 
 def detector_facts(config: Path, checkpoint: Path) -> dict[str, Any]:
