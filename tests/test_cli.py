@@ -21,9 +21,10 @@ from tiny_diffusion import pipeline
 
 from polyp_aug.cli import app
 from polyp_aug.cli.output import parse_range, parse_shard, parse_shares, parse_size, size_text
-from polyp_aug.coco import read_coco
+from polyp_aug.coco import read_coco, write_coco
 from polyp_aug.encoders.registry import load_encoder
 from polyp_aug.errors import ConfigurationError
+from polyp_aug.evaluation.decoys import decoy_set
 from polyp_aug.generation.generate import generate
 from polyp_aug.generation.remove import RemoveConfig, remove
 from polyp_aug.images import read_image, read_mask, write_png
@@ -31,6 +32,7 @@ from polyp_aug.keys import Key
 from polyp_aug.phantom import write_phantom_dataset
 from polyp_aug.proposers.retrieval.load import load_retrieval
 from polyp_aug.proposers.retrieval.settings import RetrievalSettings
+from polyp_aug.removal import RemoverSettings
 from polyp_aug.synthesizers.options import PaintingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -347,9 +349,38 @@ def test_proposed_places_are_evaluated(phantoms: Phantoms, tmp_path: Path) -> No
     names = ["random", "centre", "reference", "retrieval (reference)", "retrieval (cluster)"]
     assert list(report["proposers"]) == names
     assert [report["proposers"][name]["off_mucosa"] for name in names] == [0] * 5
+    # Margins of 15 of 512 pixels leave no room beside most polyps of the phantoms, decoys without any do.
+    decoys = decoy_set(tmp_path / "removed", settings=RemoverSettings(margin=0.0, feather=0.0))
+    write_coco(decoys, tmp_path / "decoys.json")
+    data, images = tmp_path / "decoys.json", tmp_path / "removed" / "images"
+    config = RemoveConfig(data, str(tmp_path / "weights"), fast, 0.0, 0.0, data_images=images)
+    remove(config, tmp_path / "decoys")
+    names = ("--decoys", tmp_path / "decoys", "--repeats", 2, "--out", tmp_path / "preferred")
+    result = run("evaluate", "placement", "--run", tmp_path / "removed", *names)
+    assert result.returncode == 0, result.stderr
+    assert f"beside {len(decoys.annotations)} decoys" in result.stdout
     wrong = run("evaluate", "placement", "--run", tmp_path / "real", "--out", tmp_path / "no")
     assert wrong.returncode == 1
     assert "not a run folder" in wrong.stderr
+
+
+def own_detections(config: Path, checkpoint: Path, data: Path, folder: Path) -> Path:
+    """A set whose objects are what a detector finds inside of each frame: an untrained one finds no polyps."""
+    from polyp_aug.integrations.mmdet.inference import detect
+
+    folder.mkdir()
+    (folder / "images").symlink_to(data / "images")
+    document = json.loads((data / "annotations.json").read_text("utf-8"))
+    found = detect(config, checkpoint, [data / "images" / image["file_name"] for image in document["images"]])
+    document["annotations"] = []
+    for image, own in zip(document["images"], found, strict=True):
+        ends = own.boxes[:, :2] + own.boxes[:, 2:]
+        inside = ((own.boxes[:, :2] >= 0) & (ends <= (image["width"], image["height"]))).all(axis=1)
+        for box in own.boxes[inside].tolist():
+            common = {"id": len(document["annotations"]) + 1, "image_id": image["id"], "category_id": 1, "iscrowd": 0}
+            document["annotations"].append({**common, "bbox": box, "area": box[2] * box[3]})
+    (folder / "annotations.json").write_text(json.dumps(document))
+    return folder
 
 
 @pytest.mark.slow
@@ -374,6 +405,7 @@ def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_p
     sides = torch.tensor([item["bbox"][2:] for item in document["annotations"]]).float().median(dim=0).values
     weights["bbox_head.wh_head.2.bias"] = sides * torch.tensor([64 / 256, 64 / 216])
     torch.save({"state_dict": weights}, tmp_path / "detector.pth")
+    data = own_detections(config, tmp_path / "detector.pth", data, tmp_path / "own")
     detector = ("--config", config, "--checkpoint", tmp_path / "detector.pth", "--validation", data)
     sets = ("--set", f"real={data}", "--set", f"same={data}", "--every-object", "--empty", f"none={tmp_path}")
     measured = run("evaluate", "recall", *detector, *sets, "--out", tmp_path / "out")
@@ -394,6 +426,67 @@ def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_p
     assert wrong.returncode == 2
     tool = run("--help", program=(str(ROOT / "tools" / "train_detector.py"),))
     assert "train detector" in tool.stdout
+    here = [
+        part for key in ("num_workers", "persistent_workers") for part in ("--cfg-options", f"test_dataloader.{key}=0")
+    ]
+    files = (config, tmp_path / "detector.pth", "--data", data, *here)
+    tested = run("test", "detector", *files, "--out", tmp_path / "coco")
+    assert tested.returncode == 0, tested.stderr
+    assert f"Wrote {tmp_path / 'coco' / 'detections.json'}" in tested.stdout
+    scores = json.loads((tmp_path / "coco" / "metrics.json").read_bytes())
+    assert scores["coco/bbox_mAP"] == pytest.approx(report["detectors"]["a"]["sets"]["real"]["coco"]["AP"], abs=6e-4)
+    tool = run(*files, "--out", tmp_path / "tool", program=(str(ROOT / "tools" / "test_detector.py"),))
+    assert tool.returncode == 0, tool.stderr
+    assert json.loads((tmp_path / "tool" / "metrics.json").read_bytes()) == scores
+
+
+def test_a_pool_is_made_and_renewed(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms, count=3), tmp_path / "run")
+    made = run("pool", tmp_path / "run", "--out", tmp_path / "pool")
+    assert made.returncode == 0, made.stderr
+    assert f"3 variants added to {tmp_path / 'pool'}, which holds 3" in made.stdout
+    again = run("pool", tmp_path / "run", "--out", tmp_path / "pool")
+    assert "0 variants added" in again.stdout
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", phantoms.references)
+    amount = ("--batch-size", 2, "--rounds", 2, "--capacity", 4)
+    renewed = run("refresh", tmp_path / "pool", *inputs, *amount)
+    assert renewed.returncode == 0, renewed.stderr
+    assert "round 1: 2 added, 1 retired, 4 in the pool" in renewed.stderr
+    assert "round 2: 4 added, 3 retired, 4 in the pool" in renewed.stdout
+    wrong = run("pool", tmp_path, "--out", tmp_path / "other")
+    assert wrong.returncode == 1
+    assert "not a run folder" in wrong.stderr
+
+
+def test_a_benchmark_reports_what_is_done(phantoms: Phantoms, tmp_path: Path) -> None:
+    """Trainings are tested in test_benchmark.py."""
+    spec = tmp_path / "spec.yaml"
+    frames = phantoms.references
+    spec.write_text(
+        f"{{real: [{frames}], validation: {frames}, test: {{all: {frames}}}, sizes: [2], seeds: [0], "
+        f"detectors: {{D: {{configs: none, iterations: 1}}}}, arms: {{real: {{mode: real}}}}}}"
+    )
+    result = run("benchmark", spec, "--out", tmp_path / "out", "--report-only")
+    assert result.returncode == 0, result.stderr
+    assert f"Wrote {tmp_path / 'out' / 'report.md'}" in result.stdout
+    tool = run(spec, "--out", tmp_path / "tool", "--report-only", program=(str(ROOT / "tools" / "benchmark.py"),))
+    assert tool.stdout == result.stdout.replace(str(tmp_path / "out"), str(tmp_path / "tool"))
+    spec.write_text("{}")
+    wrong = run("benchmark", spec, "--out", tmp_path / "out")
+    assert wrong.returncode == 1
+    assert "spec.yaml" in wrong.stderr
+
+
+def test_what_a_detector_will_see_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:
+    config = ROOT / "mmdet_configs" / "centernet" / "centernet_mini_real.py"
+    inputs = (config, "--data", phantoms.references, "--count", 5, "--seed", 3)
+    result = run("browse", *inputs, "--out", tmp_path / "cli")
+    assert result.returncode == 0, result.stderr
+    assert f"Wrote {tmp_path / 'cli' / 'sheet.png'}" in result.stdout
+    assert read_image(tmp_path / "cli" / "005.png").shape == (256, 256, 3)
+    tool = run(*inputs, "--out", tmp_path / "tool", program=(str(ROOT / "tools" / "browse_pipeline.py"),))
+    assert tool.returncode == 0, tool.stderr
+    assert digests(tmp_path / "tool") == digests(tmp_path / "cli")
 
 
 def test_an_autoencoder_is_evaluated(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import sys
 
 import typer
 
-from polyp_aug.cli import demo, evaluate, generate, index, inspect, prepare, propose, remove, train
+from polyp_aug.cli import browse, demo, evaluate, generate, index, inspect, prepare, propose, remove, test, train
+from polyp_aug.cli.benchmark import benchmark
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
+from polyp_aug.cli.pool import pool, refresh
 from polyp_aug.errors import PolypAugError
 
 app = typer.Typer(
@@ -24,13 +26,18 @@ app.command("generate")(generate.generate)
 app.command("preview")(generate.preview)
 app.command("remove")(remove.remove)
 app.command("propose")(propose.propose)
+app.command("pool")(pool)
+app.command("refresh")(refresh)
 app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
 app.command("filter")(filter_dataset)
 app.command("statistics")(inspect.statistics)
+app.command("browse")(browse.browse)
 app.command("env")(inspect.env)
+app.command("benchmark")(benchmark)
 app.add_typer(index.app, name="index")
 app.add_typer(train.app, name="train")
+app.add_typer(test.app, name="test")
 app.add_typer(evaluate.app, name="evaluate")
 
 

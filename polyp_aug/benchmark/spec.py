@@ -1,0 +1,237 @@
+"""What a benchmark compares, read from YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.generation.config import GenerateConfig
+from polyp_aug.synthesizers.options import PaintingOptions
+
+Mode = Literal["real", "offline", "online"]
+
+#: Settings of `GenerateConfig` that an arm may give; the others follow from the benchmark.
+GENERATED = ("synthesizer", "proposer", "per_image", "polyps_per_image", "size_range", "feather", "database", "encoder")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+_Part = TypeVar("_Part")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a detector is trained on besides real frames.
+
+    Attributes:
+        mode: "real" adds nothing; "offline" joins a generated set, "online" draws from a pool in a transform.
+        generate: settings of the generated set, by their names in `GenerateConfig`.
+        painting: settings of a diffusion model, by their names in `PaintingOptions`.
+        options: changes of the detectors' configs, as `key=value`.
+    """
+
+    mode: Mode = "online"
+    generate: Mapping[str, Any] = field(default_factory=dict)
+    painting: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DetectorEntry:
+    """A detector.
+
+    Attributes:
+        configs: path of its configs up to `_real.py`, `_offline.py` and `_online.py`.
+        iterations: length of every training of it; the same for all arms.
+        options: changes of its configs, as `key=value`.
+    """
+
+    configs: str
+    iterations: int
+    options: tuple[str, ...] = ()
+
+    def config(self, mode: Mode) -> Path:
+        """The config for an arm's mode."""
+        return Path(f"{self.configs}_{mode}.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        detector: name.
+        arm: name.
+        size: number of real frames with polyps.
+        seed: of the frames that are drawn, the synthetic polyps and the training.
+    """
+
+    detector: str
+    arm: str
+    size: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its folder's, too."""
+        return f"{self.detector}-{self.arm}-{self.size}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class BenchmarkSpec:
+    """A benchmark.
+
+    Attributes:
+        real: COCO sets of frames with polyps; `sizes` of them are drawn, whole groups, in an order that a seed decides.
+        negatives: COCO sets of polyp-free frames; as many as of the others are drawn, for every arm.
+        validation: COCO set on which thresholds are chosen.
+        test: name → COCO set to measure on.
+        sizes: numbers of real frames.
+        seeds: of the runs.
+        detectors: name → detector.
+        arms: name → arm; the first of mode "real" is what others are compared with.
+        options: changes of every config, as `key=value`.
+        amp: mixed precision.
+
+    Raises:
+        ConfigurationError: a value is out of its range, or there is nothing to compare with.
+    """
+
+    real: tuple[str, ...]
+    validation: str
+    test: Mapping[str, str]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    detectors: Mapping[str, DetectorEntry]
+    arms: Mapping[str, Arm]
+    negatives: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    amp: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("real", "test", "sizes", "seeds", "detectors", "arms"):
+            if not getattr(self, name):
+                raise ConfigurationError(f"{name!r} is empty")
+        for name in (*self.detectors, *self.arms):
+            if not _NAME.fullmatch(name):
+                raise ConfigurationError(f"{name!r} is no name of a detector or arm, expected letters, digits, . _ -")
+        for name in ("sizes", "seeds"):
+            values = getattr(self, name)
+            if any(type(value) is not int or value < (name == "sizes") for value in values):
+                raise ConfigurationError(f"{name!r} must be whole numbers (got {list(values)})")
+            if len(set(values)) != len(values):
+                raise ConfigurationError(f"{name!r} holds a number twice (got {list(values)})")
+        for name, entry in self.detectors.items():
+            if type(entry.iterations) is not int or entry.iterations < 1:
+                raise ConfigurationError(f"'iterations' of {name!r} must be at least 1 (got {entry.iterations!r})")
+        if self.baseline is None:
+            raise ConfigurationError("no arm has the mode 'real', with which the others are compared")
+        for name, arm in self.arms.items():
+            self._check_arm(name, arm)
+
+    @property
+    def baseline(self) -> str | None:
+        """The first arm that adds nothing."""
+        return next((name for name, arm in self.arms.items() if arm.mode == "real"), None)
+
+    def runs(self) -> Iterator[Run]:
+        """Every training; those of a detector and size follow one another, seed by seed."""
+        for size in self.sizes:
+            for detector in self.detectors:
+                for seed in self.seeds:
+                    for arm in self.arms:
+                        yield Run(detector, arm, size, seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    def _check_arm(self, name: str, arm: Arm) -> None:
+        if arm.mode not in get_args(Mode):
+            raise ConfigurationError(f"'mode' of {name!r} must be one of {get_args(Mode)} (got {arm.mode!r})")
+        if arm.mode == "real":
+            if arm.generate or arm.painting:
+                raise ConfigurationError(f"arm {name!r} has the mode 'real' and settings of synthetic polyps")
+            return
+        unknown = sorted(set(arm.generate) - set(GENERATED))
+        if unknown:
+            raise ConfigurationError(f"arm {name!r}: unknown setting {unknown[0]!r}, expected {', '.join(GENERATED)}")
+        try:
+            generate_config(arm, Path("backgrounds"), 0)
+        except (TypeError, ConfigurationError) as error:
+            raise ConfigurationError(f"arm {name!r}: {error}") from error
+
+
+def generate_config(arm: Arm, frames: Path, seed: int) -> GenerateConfig:
+    """The settings of an arm's generated set: polyps painted into the run's own training frames.
+
+    Args:
+        arm: with a mode other than "real".
+        frames: COCO set of the run's training frames; its polyps are the only references.
+        seed: of the run.
+
+    Raises:
+        ConfigurationError: a setting is out of its range.
+        TypeError: a setting has another type, or a painting option is unknown.
+    """
+    settings: dict[str, Any] = {name: _frozen(value) for name, value in arm.generate.items()}
+    settings.setdefault("per_image", 1)
+    if settings.get("database") is not None:
+        settings["database"] = Path(settings["database"])
+    painting = PaintingOptions(**arm.painting) if arm.painting else None
+    try:
+        return GenerateConfig(backgrounds=frames, references=frames, seed=seed, painting=painting, **settings)
+    except ConfigurationError as error:
+        if "'references' must be left out" not in str(error):
+            raise
+    return GenerateConfig(backgrounds=frames, seed=seed, painting=painting, **settings)
+
+
+def read_spec(path: Path) -> BenchmarkSpec:
+    """Read a benchmark; relative paths in it are relative to the current folder, as those of a command line.
+
+    Raises:
+        ConfigurationError: the file can't be read, a setting is missing, unknown or out of its range.
+    """
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: can't be read as YAML ({error})") from error
+    try:
+        settings = _mapping(document, "the file")
+        for name, kind in (("detectors", DetectorEntry), ("arms", Arm)):
+            settings[name] = {
+                str(key): _part(kind, value, f"{name}.{key}")
+                for key, value in _mapping(settings.get(name), name).items()
+            }
+        settings["test"] = _mapping(settings.get("test"), "test")
+        return _part(BenchmarkSpec, settings, "the file")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} is {value!r}, expected settings by name")
+    return dict(value)
+
+
+def _part(kind: type[_Part], value: Any, name: str) -> _Part:
+    settings = _mapping({} if value is None else value, name)
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{name}: unknown setting {unknown[0]!r}, expected {', '.join(known)}")
+    try:
+        return kind(**{key: _frozen(item) for key, item in settings.items()})
+    except TypeError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
