@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,14 @@ def test_a_runs_pool_is_cut_out_once_and_follows_the_run(phantoms: Phantoms, tmp
     os.utime(folder / "manifest.jsonl", ns=(later, later))
     ensure_pool(folder)
     assert (pool / INDEX_NAME).stat().st_mtime_ns != stamp
+
+
+def test_processes_that_begin_together_share_one_pool(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms, count=2), tmp_path / "run")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ensure_pool, [tmp_path / "run"] * 4))
+    assert set(found) == {tmp_path / "run" / "pool"}
+    assert len(Pool(found[0])) == 2
 
 
 def test_bad_folders_are_refused(pool: Path, tmp_path: Path) -> None:

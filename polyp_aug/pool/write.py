@@ -32,12 +32,16 @@ POOL_NAME = "pool"
 
 _LOCK = ".lock"
 
+#: Seconds that cutting out a run may take another process.
+_PATIENCE = 3600.0
+
 
 class PoolWriter:
     """A pool that one process writes to; a context manager that holds its lock.
 
     Args:
         path: the pool's folder; it is made where it doesn't exist.
+        patience: seconds to wait for another process that writes to it.
 
     Raises:
         ConfigurationError: the folder holds files and is no pool.
@@ -46,8 +50,9 @@ class PoolWriter:
         StorageError: it can't be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = 0.0) -> None:
         self.path = path
+        self._patience = patience
         self.variants: list[PoolVariant] = []
         self._lock = FileLock(path / _LOCK)
 
@@ -59,7 +64,7 @@ class PoolWriter:
             if foreign and not index.exists():
                 raise ConfigurationError(f"{self.path}: not empty and no pool (it holds {', '.join(foreign[:3])})")
             (self.path / PICTURES).mkdir(exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=self._patience)
         except Timeout:
             raise RunFolderBusyError(f"{self.path}: another process is writing to this pool") from None
         except OSError as error:
@@ -147,7 +152,8 @@ def ensure_pool(path: Path) -> Path:
     index, manifest = pool / INDEX_NAME, path / MANIFEST_NAME
     if index.is_file() and manifest.is_file() and manifest.stat().st_mtime_ns <= index.stat().st_mtime_ns:
         return pool
-    with PoolWriter(pool) as writer:
+    # Several processes of one training begin together: the first cuts it out, the others wait and find it done.
+    with PoolWriter(pool, patience=_PATIENCE) as writer:
         writer.add_run(path)
     return pool
 
