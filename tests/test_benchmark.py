@@ -18,7 +18,7 @@ import yaml
 from conftest import Phantoms
 
 from polyp_aug.benchmark.data import draw_frames
-from polyp_aug.benchmark.execute import BenchmarkFolder
+from polyp_aug.benchmark.folder import BenchmarkFolder
 from polyp_aug.benchmark.plots import plot_benchmark
 from polyp_aug.benchmark.report import report_benchmark
 from polyp_aug.benchmark.run import RESULT_NAME, read_result

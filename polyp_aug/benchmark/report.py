@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyp_aug.benchmark.execute import BenchmarkFolder
+from polyp_aug.benchmark.folder import BenchmarkFolder
 from polyp_aug.benchmark.run import read_result
 from polyp_aug.benchmark.spec import BenchmarkSpec, Run
 from polyp_aug.benchmark.tables import BENCHMARK_NOTES, benchmark_tables

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from polyp_aug.benchmark.execute import BenchmarkFolder, do_task, run_benchmark
+from polyp_aug.benchmark.execute import do_task, run_benchmark
+from polyp_aug.benchmark.folder import BenchmarkFolder
 from polyp_aug.benchmark.plots import plot_benchmark
 from polyp_aug.benchmark.report import report_benchmark
 from polyp_aug.benchmark.spec import read_spec
