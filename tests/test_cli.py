@@ -477,6 +477,44 @@ def test_a_benchmark_reports_what_is_done(phantoms: Phantoms, tmp_path: Path) ->
     assert "spec.yaml" in wrong.stderr
 
 
+def test_yolo_folders_are_written_and_read(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms, count=3), tmp_path / "run")
+    sets = ("--set", f"train={phantoms.references}", "--set", f"train={tmp_path / 'run'}")
+    both = (*sets, "--set", f"val={phantoms.references}", "--out", tmp_path / "yolo", "--images", "hardlink")
+    written = run("export", "yolo", *both)
+    assert written.returncode == 0, written.stderr
+    assert "train 13, val 10 images" in written.stdout
+    assert f"Wrote {tmp_path / 'yolo' / 'data.yaml'}" in written.stdout
+    back = run("prepare", "yolo", tmp_path / "yolo", "--out", tmp_path / "back", "--split", "val")
+    assert back.returncode == 0, back.stderr
+    before, after = read_coco(phantoms.references), read_coco(tmp_path / "back")
+    assert [item.bbox for item in after.annotations] == [item.bbox for item in before.annotations]
+    other = run("export", "yolo", *sets, "--out", tmp_path / "yolo")
+    assert other.returncode == 1
+    assert "expected a new or empty folder" in other.stderr
+    wrong = run("export", "yolo", "--set", phantoms.references, "--out", tmp_path / "none")
+    assert wrong.returncode == 2
+    assert "expected SPLIT=COCO" in wrong.stderr
+
+
+def test_a_run_is_also_written_as_a_yolo_folder(phantoms: Phantoms, tmp_path: Path) -> None:
+    generate(config(phantoms), tmp_path / "library")
+    inputs = ("--backgrounds", phantoms.backgrounds, "--references", phantoms.references, "--format", "yolo")
+    options = ("--count", 5, "--seed", 1, "--batch-size", 2, "--polyps-per-image", "1-2", "--out", tmp_path / "cli")
+    limited = run("generate", *inputs, *options, "--limit-bytes", "200K")
+    assert limited.returncode == 0, limited.stderr
+    assert "stopped by --limit-bytes" in limited.stdout
+    whole = run("generate", *inputs, *options)
+    assert whole.returncode == 0, whole.stderr
+    assert "train 5 images" in whole.stdout
+    made = digests(tmp_path / "cli")
+    assert {name: made[name] for name in made if not name.startswith("yolo/")} == digests(tmp_path / "library")
+    images = tmp_path / "cli" / "yolo" / "images" / "train"
+    assert len(list(images.iterdir())) == 5
+    assert all(path.samefile(tmp_path / "cli" / "images" / path.name) for path in images.iterdir())
+    assert (tmp_path / "cli" / "yolo" / "data.yaml").is_file()
+
+
 def test_what_a_detector_will_see_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:
     config = ROOT / "mmdet_configs" / "centernet" / "centernet_mini_real.py"
     inputs = (config, "--data", phantoms.references, "--count", 5, "--seed", 3)

@@ -162,6 +162,18 @@ def manifest(root: Path) -> None:
         csv.writer(stream).writerows((columns, *rows))
 
 
+def yolo(root: Path) -> None:
+    picture(root / "images/train/a.jpg")
+    picture(root / "images/train/b.jpg")
+    picture(root / "images/val/a.jpg")
+    box = " ".join(str(share) for share in (36 / WIDTH, 40 / HEIGHT, 40 / WIDTH, 32 / HEIGHT))
+    text(root / "labels/train/a.txt", f"0 {box}\n")
+    corners = [(8, 8), (32, 8), (32, 24), (8, 24)], [(64, 48), (96, 48), (96, 88), (64, 88)]
+    rows = (" ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in outline) for outline in corners)
+    text(root / "labels/val/a.txt", "".join(f"0 {row}\n" for row in rows))
+    text(root / "data.yaml", "{path: ., train: images/train, val: images/val, names: {0: polyp}}")
+
+
 @dataclass(frozen=True)
 class Tree:
     layout: str
@@ -242,6 +254,15 @@ TREES = [
             ("polyp/a.jpg", "train", "p1", ONE, True),
             ("polyp/b.jpg", "val", "p2", TWO, False),
             ("normal/c.jpg", "train", "c", [], True),
+        ],
+    ),
+    Tree(
+        "yolo",
+        yolo,
+        [
+            ("train/a.jpg", "train", "a", ONE, False),
+            ("train/b.jpg", "train", "b", [], False),
+            ("val/a.jpg", "val", "a", TWO, True),
         ],
     ),
 ]
@@ -469,6 +490,16 @@ BREAKS = [
         "manifest.csv can't be read",
     ),
     Break("manifest", manifest, rename("masks/a.png", "b.png"), "polyp/a.jpg", "^masks/a.png: can't be opened"),
+    Break("yolo", yolo, rename("data.yaml", "dataset.yaml"), None, r"no data\.yaml"),
+    Break("yolo", yolo, rename("images/val", "images/valid"), None, "val is 'images/val', which isn't in this folder"),
+    Break("yolo", yolo, rename("labels", "annotations"), None, "no label file of any of its 3 pictures"),
+    Break(
+        "yolo",
+        yolo,
+        lambda root: text(root / "labels/train/a.txt", "0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1"),
+        "images/train/a.jpg",
+        "^labels/train/a.txt, line 2: class '1', expected an integer from 0 to 0",
+    ),
 ]
 
 

@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from polyp_aug.cli import browse, demo, evaluate, generate, index, inspect, prepare, propose, remove, test, train
+from polyp_aug.cli import (
+    browse,
+    demo,
+    evaluate,
+    export,
+    generate,
+    index,
+    inspect,
+    prepare,
+    propose,
+    remove,
+    test,
+    train,
+)
 from polyp_aug.cli.benchmark import benchmark
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
@@ -35,6 +48,7 @@ app.command("statistics")(inspect.statistics)
 app.command("browse")(browse.browse)
 app.command("env")(inspect.env)
 app.command("benchmark")(benchmark)
+app.add_typer(export.app, name="export")
 app.add_typer(index.app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(test.app, name="test")

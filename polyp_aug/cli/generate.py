@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyp_aug.cli.export import export_run
 from polyp_aug.cli.output import (
     output,
     parse_range,
@@ -80,6 +82,13 @@ ReferencesImages = Annotated[Path | None, typer.Option(help="The same for the re
 Fix = Annotated[bool, typer.Option("--fix", help="Mend COCO files that break the format, where that is possible.")]
 
 
+class Format(StrEnum):
+    """What a run is written as; COCO always is."""
+
+    COCO = "coco"
+    YOLO = "yolo"
+
+
 def generate(
     backgrounds: Backgrounds,
     out: Annotated[Path, typer.Option(help="Run folder. An interrupted run in it is resumed.")],
@@ -101,6 +110,10 @@ def generate(
     max_failures: Annotated[float, typer.Option(help="Largest share of samples that may fail.")] = 0.1,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run; --no-resume refuses to.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and the cost, and write nothing.")] = False,
+    output_format: Annotated[
+        Format,
+        typer.Option("--format", help="yolo: when the run is done, also write it to OUT/yolo, with labels of YOLO."),
+    ] = Format.COCO,
     backgrounds_images: BackgroundsImages = None,
     references_images: ReferencesImages = None,
     fix: Fix = False,
@@ -163,6 +176,8 @@ def generate(
     if not resume and (out / MANIFEST_NAME).exists():
         raise ConfigurationError(f"{out}: holds a run already; leave out --no-resume to go on with it")
     run_generate(config, out, limits)
+    if output_format is Format.YOLO:
+        export_run(out)
 
 
 def preview(

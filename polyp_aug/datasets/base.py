@@ -34,6 +34,21 @@ CC_BY_4 = Licence("CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/")
 
 
 @dataclass(frozen=True)
+class Shape:
+    """An object, in shares of its frame's width and height, so that the frame needn't be opened.
+
+    Attributes:
+        category: position of its category in `Layout.categories`.
+        box_xyxy: (x_min, y_min, x_max, y_max), from 0 to 1.
+        polygon: outline x, y, x, y, …, from 0 to 1; empty where only the box is known.
+    """
+
+    category: int
+    box_xyxy: tuple[float, float, float, float]
+    polygon: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Frame:
     """One published picture, or one published video without polyps, and what is said about it.
 
@@ -43,6 +58,7 @@ class Frame:
         kind: "polyp" or "normal" (no polyp in it), None where only the mask tells.
         mask: mask picture, non-zero on the polyps.
         boxes_xyxy: boxes of the polyps where there is no mask.
+        shapes: objects of several categories, in place of a mask or boxes.
         split: published split, "" where there is none.
         group: patient, video or sequence; "" stands for the picture's stem.
         dataset: name of the data set where it isn't the layout's title.
@@ -56,6 +72,7 @@ class Frame:
     kind: FrameKind | None
     mask: Path | None = None
     boxes_xyxy: tuple[BoxXYXY, ...] | None = None
+    shapes: tuple[Shape, ...] | None = None
     split: str = ""
     group: str = ""
     dataset: str = ""
@@ -93,6 +110,14 @@ class Layout(ABC):
         Raises:
             DatasetLayoutError: `root` doesn't hold this layout.
         """
+
+    def categories(self, root: Path) -> tuple[str, ...]:  # noqa: ARG002 (other layouts read them there)
+        """Names of the categories; the first gets the COCO id 1.
+
+        Raises:
+            DatasetLayoutError: `root` doesn't hold this layout.
+        """
+        return ("polyp",)
 
     def error(self, root: Path, problem: str) -> DatasetLayoutError:
         """The error for a folder that isn't laid out as published: the problem, and what was expected."""

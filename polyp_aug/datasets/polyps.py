@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from polyp_aug.coco.masks import encode_region
-from polyp_aug.datasets.base import BoxXYXY, Frame
+from polyp_aug.coco.masks import encode_region, segmentation_area
+from polyp_aug.datasets.base import BoxXYXY, Frame, Shape
 from polyp_aug.errors import DatasetLayoutError, ImageError
 from polyp_aug.geometry import Box, Region
 from polyp_aug.images import MaskArray, read_mask
@@ -19,6 +20,9 @@ from polyp_aug.images import MaskArray, read_mask
 #: A mask component of fewer pixels is no polyp, in a frame whose longer side is `REFERENCE_SIDE` pixels.
 MIN_COMPONENT_PIXELS = 32
 REFERENCE_SIDE = 512
+
+#: Decimals of a pixel to which shares of a side are taken: whole pixels come back whole.
+_PIXEL_DECIMALS = 8
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Polyp:
         bbox: xywh in pixels.
         area: of the mask, or of the box where there is no mask.
         segmentation: polygons or RLE, None where only the box is known.
+        category: COCO id of its category.
     """
 
     bbox: Box
     area: float
     segmentation: Any = None
+    category: int = 1
 
 
 def frame_polyps(frame: Frame, width: int, height: int, max_pixels: int) -> list[Polyp]:
@@ -45,6 +51,8 @@ def frame_polyps(frame: Frame, width: int, height: int, max_pixels: int) -> list
     """
     if frame.kind == "normal":
         return []
+    if frame.shapes is not None:
+        return [_shape_polyp(shape, width, height) for shape in frame.shapes]
     if frame.mask is None and frame.boxes_xyxy is None:
         raise DatasetLayoutError("published as a polyp, with neither mask nor boxes")
     if frame.mask is None:
@@ -76,6 +84,21 @@ def _box_polyp(box: BoxXYXY, width: int, height: int) -> Polyp:
     if right <= left or bottom <= top:
         raise DatasetLayoutError(f"box {box} (xmin, ymin, xmax, ymax) has no area in a frame of {width}×{height}")
     return Polyp((left, top, right - left, bottom - top), (right - left) * (bottom - top))
+
+
+def _shape_polyp(shape: Shape, width: int, height: int) -> Polyp:
+    left, top, right, bottom = _pixels(shape.box_xyxy, width, height)
+    w, h = round(right - left, _PIXEL_DECIMALS), round(bottom - top, _PIXEL_DECIMALS)
+    if w <= 0 or h <= 0:
+        raise DatasetLayoutError(f"box {shape.box_xyxy} (shares) has no area in a frame of {width}×{height}")
+    segmentation = [_pixels(shape.polygon, width, height)] if shape.polygon else None
+    area = segmentation_area(segmentation, width, height) if segmentation else 0
+    return Polyp((left, top, w, h), area or w * h, segmentation, shape.category + 1)
+
+
+def _pixels(shares: Sequence[float], width: int, height: int) -> list[float]:
+    """Shares x, y, x, y, … of a frame's sides in pixels."""
+    return [round(share * (height if number % 2 else width), _PIXEL_DECIMALS) for number, share in enumerate(shares)]
 
 
 def min_component_pixels(width: int, height: int) -> int:

@@ -40,7 +40,8 @@ def prepare_dataset(
 
     Each 8-connected component of a mask becomes one annotation if it has at least `min_component_pixels` pixels: 32 in
     a 512-pixel frame. Boxes without masks are written without a segmentation; their area is the box's, and they are cut
-    at the frame's border. Frames without polyps become images without annotations. Frames are read one at a time.
+    at the frame's border. Outlines become polygons. Frames without polyps become images without annotations. Frames are
+    read one at a time.
 
     A frame that can't be used is left out and named in the report: picture or mask unreadable or missing, mask of
     another size, malformed annotation, no polyp in a frame that is published as one.
@@ -65,7 +66,7 @@ def prepare_dataset(
     _check_options(root, target, kind, images, max_pixels, video_step)
     if not root.is_dir():
         raise layout.error(root, "no such folder")
-    builder = _Builder(layout, root, target, images)
+    builder = _Builder(layout, root, target, images, layout.categories(root))
     splits = set()
     for frame in layout.frames(root):
         splits.add(frame.split)
@@ -91,6 +92,7 @@ class _Builder:
     root: Path
     target: Path
     mode: ImageMode
+    categories: tuple[str, ...]
     images: list[CocoImage] = field(default_factory=list)
     annotations: list[CocoAnnotation] = field(default_factory=list)
     licences: dict[Licence, int] = field(default_factory=dict)
@@ -118,8 +120,16 @@ class _Builder:
         extra = {key: value for key, value in facts.items() if value}
         self.images.append(CocoImage(number, file_name, image.shape[1], image.shape[0], licence, extra))
         for polyp in polyps:
-            annotation = len(self.annotations) + 1
-            self.annotations.append(CocoAnnotation(annotation, number, 1, polyp.bbox, polyp.area, polyp.segmentation))
+            self.annotations.append(
+                CocoAnnotation(
+                    id=len(self.annotations) + 1,
+                    image_id=number,
+                    category_id=polyp.category,
+                    bbox=polyp.bbox,
+                    area=polyp.area,
+                    segmentation=polyp.segmentation,
+                )
+            )
 
     def skip(self, frame: Frame, reason: str) -> None:
         """Leave a frame out. The report must not depend on where the source stands on this machine."""
@@ -135,7 +145,7 @@ class _Builder:
             self.root if self.mode == "none" else self.target / "images",
             tuple(self.images),
             tuple(self.annotations),
-            (CocoCategory(1, "polyp"),),
+            tuple(CocoCategory(number, name) for number, name in enumerate(self.categories, start=1)),
             tuple(CocoLicense(number, licence.name, licence.url) for licence, number in self.licences.items()),
             {"description": f"{self.layout.title}, prepared by polyp_aug", "url": self.layout.homepage},
         )

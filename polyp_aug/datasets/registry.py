@@ -10,12 +10,13 @@ from polyp_aug.datasets.ldpolypvideo import LdPolypVideo
 from polyp_aug.datasets.manifest import Manifest
 from polyp_aug.datasets.polypgen import PolypGen
 from polyp_aug.datasets.sun import Sun
+from polyp_aug.datasets.yolo import Yolo
 from polyp_aug.errors import ConfigurationError
 
 #: Command-line name → layout, in alphabetical order.
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
-    for layout in (CvcClinicDb(), HyperKvasir(), KvasirSeg(), LdPolypVideo(), Manifest(), PolypGen(), Sun())
+    for layout in (CvcClinicDb(), HyperKvasir(), KvasirSeg(), LdPolypVideo(), Manifest(), PolypGen(), Sun(), Yolo())
 }
 
 
