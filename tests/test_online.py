@@ -18,7 +18,7 @@ from polyp_aug.images import read_image
 from polyp_aug.keys import Key
 from polyp_aug.online import Augmented, OnlineAugmenter, OnlineSettings, load_live_painter
 from polyp_aug.pool import Pool, PoolVariant, ensure_pool
-from polyp_aug.pool.write import PoolWriter, variant_of
+from polyp_aug.pool.write import PoolWriter, cut_out
 from polyp_aug.scene import Scene, SceneObject
 
 ALWAYS = OnlineSettings(probability=1.0)
@@ -146,8 +146,7 @@ def test_polyps_are_replaced_where_the_pool_knows_the_frame_without_them(phantom
         writer.add_run(made)
         x, y, w, h = record["before"]["box"]
         gone = record | {"objects": [item | {"origin": "removed"} for item in record["objects"]], "sample": 7}
-        before = frame[y : y + h, x : x + w]
-        writer.add(iter([(variant_of(gone, "removal", before), emptied[y : y + h, x : x + w])]))
+        writer.add(iter([cut_out(gone, "removal", emptied, frame[y : y + h, x : x + w])]))
     box = tuple(float(value) for value in record["objects"][0]["bbox"])
     scene = Scene(name, frame, (SceneObject((1.0, 1.0, 4.0, 4.0), "polyp"), SceneObject(box, "polyp")))  # type: ignore[arg-type]
     found = augment(Pool(pool), scene, existing="replace")

@@ -86,6 +86,9 @@ def test_only_the_frame_itself_fits(pool: Path, phantoms: Phantoms) -> None:
     # Another decoder's rounding doesn't matter.
     assert found.variants_of(first.name, np.clip(frame.astype(np.int16) + 1, 0, 255).astype(np.uint8))
     assert not found.knows("unknown.png")
+    # Without a name it is looked up by what it shows.
+    assert found.variants_of("", frame) == found.variants_of(first.name, frame)
+    assert not found.variants_of("", np.ascontiguousarray(frame[:, ::-1]))
 
 
 def test_what_is_there_is_not_added_again(run: Path, pool: Path, tmp_path: Path) -> None:

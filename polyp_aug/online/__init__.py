@@ -1,7 +1,7 @@
 """Augmentation while a detector trains: what the transforms for other libraries have in common."""
 
-from polyp_aug.online.augmenter import Augmented, OnlineAugmenter
+from polyp_aug.online.augmenter import Augmented, NewPolyp, OnlineAugmenter
 from polyp_aug.online.live import LivePainter, load_live_painter
 from polyp_aug.online.settings import OnlineSettings
 
-__all__ = ["Augmented", "LivePainter", "OnlineAugmenter", "OnlineSettings", "load_live_painter"]
+__all__ = ["Augmented", "LivePainter", "NewPolyp", "OnlineAugmenter", "OnlineSettings", "load_live_painter"]

@@ -74,7 +74,7 @@ class OnlineAugmenter:
         """Add polyps to a frame, or not.
 
         Args:
-            scene: the frame; `source.file`, or else its id, names it in the pool.
+            scene: the frame; `source.file`, or else its id, names it in the pool; "" where its name isn't known.
             key: the only source of randomness.
             masks: pixels of the scene's objects, in their order; None where nobody asks for masks, which saves decoding
                 those of the new polyps.
@@ -118,8 +118,8 @@ class OnlineAugmenter:
             if len(variant.added) <= left and self._suits(variant, boxes, regions, chosen):
                 chosen.append(variant)
         if not chosen:
-            known = self.pool.knows(name)
-            reason = f"{name}: {'no variant that fits' if known else 'not in the pool'}"
+            known = self.pool.knows(name) or bool(fitting)
+            reason = f"{name or 'a frame'}: {'no variant that fits' if known else 'not in the pool'}"
             return Augmented(scene.image, status="skipped", reason=reason)
         canvas = image if image is not scene.image else image.copy()
         for variant in chosen:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
 from polyp_aug.images import ImageArray, read_image
-from polyp_aug.pool.variant import PoolVariant
+from polyp_aug.pool.variant import TOLERANCE, PoolVariant, cells_of, fingerprint
 
 INDEX_NAME = "pool.jsonl"
 
@@ -34,6 +37,8 @@ class Pool:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
         self._by_name: dict[str, tuple[PoolVariant, ...]] = {}
+        self._frames: list[str] = []
+        self._cells: npt.NDArray[np.int16] = np.empty((0, 0), np.int16)
         self._size = 0
         self._pictures: OrderedDict[str, ImageArray] = OrderedDict()
         self._cache_bytes = cache_bytes
@@ -69,6 +74,9 @@ class Pool:
         for variant in variants:
             by_name.setdefault(_name(variant.source.file), []).append(variant)
         self._by_name = {name: tuple(found) for name, found in by_name.items()}
+        frames = {item.frame_fingerprint: _name(item.source.file) for item in variants}
+        self._frames = list(frames.values())
+        self._cells = np.array([cells_of(text) for text in frames])
         self._size, self._stamp = len(variants), stamp
         return True
 
@@ -76,14 +84,23 @@ class Pool:
         """The variants of a frame, in the index's order.
 
         Args:
-            file: name of the frame's file; folders before it may differ from those in the pool.
+            file: name of the frame's file; folders before it may differ from those in the pool. "": not known, the
+                frame is looked up by what it shows.
             frame: uint8 RGB (H, W, 3), as it is before it is changed.
         """
-        return [item for item in self._by_name.get(_name(file), ()) if item.fits(frame)]
+        names = [_name(file)] if file else self._names_of(frame)
+        return [item for name in names for item in self._by_name.get(name, ()) if item.fits(frame)]
 
     def knows(self, file: str) -> bool:
         """Whether there is a variant of a frame with this file name."""
         return _name(file) in self._by_name
+
+    def _names_of(self, frame: ImageArray) -> list[str]:
+        """Names of the frames that look like this one in 8×8 cells."""
+        if not self._frames:
+            return []
+        near = np.abs(self._cells - cells_of(fingerprint(frame))).max(axis=1) <= TOLERANCE
+        return list(dict.fromkeys(self._frames[index] for index in np.flatnonzero(near)))
 
     def picture(self, variant: PoolVariant) -> ImageArray:
         """The changed part, uint8 RGB (h, w, 3) of the variant's box.

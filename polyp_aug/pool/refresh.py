@@ -16,7 +16,7 @@ from polyp_aug.generation.generate import prepare_run
 from polyp_aug.generation.samples import SampleMaker
 from polyp_aug.images import ImageArray
 from polyp_aug.pool.variant import PoolVariant
-from polyp_aug.pool.write import PoolWriter, variant_of
+from polyp_aug.pool.write import PoolWriter, cut_out
 
 #: Samples that a refresher could make before its numbers end; nothing is laid out for them.
 _ENDLESS = 2**31
@@ -101,9 +101,7 @@ def _parts(
         if record["status"] != "made":
             problems.extend(record["reasons"])
             continue
-        variant = variant_of(record, made_by, outcome.pictures["before"])
-        x, y, w, h = variant.box
-        yield variant, outcome.pictures["images"][y : y + h, x : x + w]
+        yield cut_out(record, made_by, outcome.pictures["images"], outcome.pictures["before"])
 
 
 def _next_position(variants: Sequence[PoolVariant], made_by: str) -> int:

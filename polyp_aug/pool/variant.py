@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from polyp_aug.coco.masks import decode_segmentation
 from polyp_aug.geometry import Box, IntBox, Region
@@ -20,7 +21,7 @@ from polyp_aug.scene import Source
 _CELLS = 8
 
 #: Largest difference of a cell's mean, in grey levels, of one picture decoded by two libraries.
-_TOLERANCE = 3
+TOLERANCE = 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class PoolVariant:
         box: xywh in pixels, the changed part.
         frame_size: (width, height) of the frame.
         fingerprint: of that part before it was changed; see `fingerprint`.
+        frame_fingerprint: of the whole frame before it was changed.
         added: polyps that the changed part shows.
         removed: polyps that it shows no more.
         source: where the frame comes from.
@@ -72,6 +74,7 @@ class PoolVariant:
     box: IntBox
     frame_size: tuple[int, int]
     fingerprint: str
+    frame_fingerprint: str
     added: tuple[PoolObject, ...]
     removed: tuple[PoolObject, ...]
     source: Source
@@ -86,8 +89,8 @@ class PoolVariant:
         if (frame.shape[1], frame.shape[0]) != self.frame_size:
             return False
         x, y, w, h = self.box
-        expected, found = _cells(self.fingerprint), _cells(fingerprint(frame[y : y + h, x : x + w]))
-        return bool(np.abs(expected - found).max() <= _TOLERANCE)
+        expected, found = cells_of(self.fingerprint), cells_of(fingerprint(frame[y : y + h, x : x + w]))
+        return bool(np.abs(expected - found).max() <= TOLERANCE)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads them."""
@@ -110,6 +113,7 @@ class PoolVariant:
             box=(x, y, w, h),
             frame_size=(width, height),
             fingerprint=str(record["fingerprint"]),
+            frame_fingerprint=str(record["frame_fingerprint"]),
             added=tuple(_object(item) for item in record["added"]),
             removed=tuple(_object(item) for item in record["removed"]),
             source=Source(**record["source"]),
@@ -127,7 +131,8 @@ def fingerprint(part: ImageArray) -> str:
     return base64.b64encode(np.ascontiguousarray(cells).tobytes()).decode("ascii")
 
 
-def _cells(text: str) -> np.ndarray[Any, np.dtype[np.int16]]:
+def cells_of(text: str) -> npt.NDArray[np.int16]:
+    """The means of a fingerprint, int16 (192,)."""
     return np.frombuffer(base64.b64decode(text), dtype=np.uint8).astype(np.int16)
 
 

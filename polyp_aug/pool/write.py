@@ -170,35 +170,42 @@ def read_run_folder(run: Path) -> Iterator[tuple[PoolVariant, ImageArray]]:
     made_by = hashlib.sha256(settings.encode()).hexdigest()[:12]
     for record in read_records(run):
         if record["status"] == "made":
-            x, y, w, h = record["before"]["box"]
+            *_, w, h = record["before"]["box"]
             frame = read_image(run / "images" / record["file_name"])
             before = read_image(run / "before" / record["before"]["file_name"])
             if before.shape[:2] != (h, w):
                 raise ImageError(f"{run / 'before' / record['before']['file_name']}: not of the size {w}×{h}")
-            yield variant_of(record, made_by, before), frame[y : y + h, x : x + w]
+            yield cut_out(record, made_by, frame, before)
 
 
-def variant_of(record: Mapping[str, Any], made_by: str, before: ImageArray) -> PoolVariant:
-    """The variant of a sample's record.
+def cut_out(
+    record: Mapping[str, Any], made_by: str, frame: ImageArray, before: ImageArray
+) -> tuple[PoolVariant, ImageArray]:
+    """The variant of a sample's record, and its picture.
 
     Args:
         record: of a sample that was made; see `generation.samples`.
         made_by: digest of the run's settings.
+        frame: what it looks like, uint8 RGB.
         before: what the changed part looked like, uint8 RGB.
     """
     name = f"{made_by}-{record['sample']:06d}"
     x, y, w, h = (int(value) for value in record["before"]["box"])
-    return PoolVariant(
+    original = frame.copy()
+    original[y : y + h, x : x + w] = before
+    variant = PoolVariant(
         id=name,
         picture=f"{PICTURES}/{name}.png",
         box=(x, y, w, h),
         frame_size=(record["width"], record["height"]),
         fingerprint=fingerprint(before),
+        frame_fingerprint=fingerprint(original),
         added=_objects(record, "synthetic"),
         removed=_objects(record, "removed"),
         source=Source(**record["background"]),
         made_by=made_by,
     )
+    return variant, frame[y : y + h, x : x + w]
 
 
 def _objects(record: Mapping[str, Any], origin: str) -> tuple[PoolObject, ...]:
