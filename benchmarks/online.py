@@ -75,7 +75,7 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return iterations * config.train_dataloader.batch_size / (time.perf_counter() - start)
+        return float(iterations * config.train_dataloader.batch_size / (time.perf_counter() - start))
 
     for name in arms:
         turn(name, 3)

@@ -189,6 +189,11 @@ def test_a_picture_that_is_gone_fails_and_changes_nothing(pool: Pool, scene: Sce
     assert found.status == "failed"
     assert found.image is scene.image
     assert ".png" in found.reason
+    reader = Pool(copy)
+    (copy / "pool.jsonl").unlink()
+    assert augment(reader, scene).status == "failed"
+    (copy / "pool.jsonl").write_text("{")
+    assert "can't be read as a pool's index" in augment(reader, scene).reason
 
 
 @pytest.mark.parametrize(

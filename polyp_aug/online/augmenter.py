@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from polyp_aug.errors import ImageError
+from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
 from polyp_aug.geometry import Box, Region, box_iou, boxes_meet
 from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
@@ -45,7 +45,7 @@ class Augmented:
         added: the new polyps, whose pixels hide what lies under them.
         removed: indices of the scene's objects that are gone.
         status: "changed"; "unchanged", by the draw of the probability or by `existing`; "skipped", where nothing fits
-            the frame; "failed", where a picture of the pool couldn't be read or every painted polyp was rejected.
+            the frame; "failed", where the pool or its picture can't be read, or every painted polyp was rejected.
         reason: why it was skipped or failed.
     """
 
@@ -85,7 +85,7 @@ class OnlineAugmenter:
             return Augmented(scene.image, status="unchanged")
         try:
             found = self._from_pool(scene, generator, masks)
-        except ImageError as error:
+        except (ImageError, ConfigurationError, RunFolderDamagedError) as error:
             return Augmented(scene.image, status="failed", reason=str(error))
         if found.status == "changed" or self.painter is None:
             return found
