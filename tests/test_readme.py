@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Phantoms
 from runs import config
 
 from polyp_aug.generation.generate import generate
+from polyp_aug.images import read_image
 from polyp_aug.proposers.registry import proposer_names
 from polyp_aug.synthesizers.registry import synthesizer_names
 
@@ -59,6 +61,23 @@ def test_the_training_configuration(phantoms: Phantoms, tmp_path: Path, monkeypa
     )
     states = [dataset[index % len(dataset)]["polyp_synthesis"] for index in range(40)]
     assert {"changed", "unchanged"} <= set(states)
+
+
+def test_the_examples_for_albumentations_and_torch(
+    phantoms: Phantoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = (Path(__file__).resolve().parents[1] / "docs" / "albumentations.md").read_text("utf-8")
+    first, second, _ = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    generate(config(phantoms, per_image=2), tmp_path / "synthetic")
+    monkeypatch.chdir(tmp_path)
+    image = read_image(sorted(phantoms.backgrounds.iterdir())[0])
+    names: dict[str, Any] = {"image": image, "boxes": [], "labels": []}
+    exec(first, names)  # noqa: S102
+    assert names["result"]["image"].shape == (256, 256, 3)
+    target = {"boxes": torch.empty((0, 4)), "labels": torch.empty(0, dtype=torch.int64)}
+    names = {"frames": [(image, target)] * 4}
+    exec(second.replace("num_workers=2", "num_workers=0"), names)  # noqa: S102
+    assert len(names["batch"]) == 2
 
 
 @pytest.mark.parametrize("name", [*synthesizer_names(), *proposer_names()])

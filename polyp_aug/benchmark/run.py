@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -82,7 +81,6 @@ def make_run(spec: BenchmarkSpec, run: Run, frames: Path, synthetic: Path | None
     write_bytes(out / RESULT_NAME, gzip.compress(json.dumps(result).encode(), mtime=0))
     for file in (out / _TRAINING).glob("*.pth"):
         file.unlink()
-    shutil.rmtree(out / _TRAINING / "__pycache__", ignore_errors=True)
 
 
 def read_result(file: Path) -> dict[str, Any]:
