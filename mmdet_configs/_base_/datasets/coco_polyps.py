@@ -41,5 +41,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="CocoMetric", ann_file=data_root + val_set + "annotations.json", metric="bbox")
+# Where nothing is detected its scores are 0, mmdet's own are missing.
+val_evaluator = dict(type="CompleteCocoMetric", ann_file=data_root + val_set + "annotations.json", metric="bbox")
 test_evaluator = val_evaluator

@@ -9,6 +9,14 @@ from polyp_aug.optional import require
 for _name in ("mmengine", "mmcv", "mmdet"):
     require(_name, "mmdet")
 
-from polyp_aug.integrations.mmdet import backbone_weights, drawing, hooks, mixed_precision, synthesis, transforms  # noqa: E402
+from polyp_aug.integrations.mmdet import (  # noqa: E402
+    backbone_weights,
+    drawing,
+    hooks,
+    metrics,
+    mixed_precision,
+    synthesis,
+    transforms,
+)
 
-__all__ = ["backbone_weights", "drawing", "hooks", "mixed_precision", "synthesis", "transforms"]
+__all__ = ["backbone_weights", "drawing", "hooks", "metrics", "mixed_precision", "synthesis", "transforms"]

@@ -25,6 +25,8 @@ from polyp_aug.integrations.mmdet.metrics import CompleteCocoMetric
 DETECTIONS_NAME = "detections.json"
 METRICS_NAME = "metrics.json"
 
+_METRICS = ("CocoMetric", CompleteCocoMetric.__name__)
+
 
 def measure_detector(
     config: Path,
@@ -89,7 +91,7 @@ def _complete(settings: Config, out: Path) -> ConfigDict:
     evaluator = settings.get("test_evaluator")
     if settings.get("test_dataloader") is None:
         raise ConfigurationError(f"{settings.filename}: has no 'test_dataloader'")
-    if not isinstance(evaluator, dict) or evaluator.get("type") != "CocoMetric" or "ann_file" not in evaluator:
+    if not isinstance(evaluator, dict) or evaluator.get("type") not in _METRICS or "ann_file" not in evaluator:
         raise ConfigurationError(
             f"{settings.filename}: 'test_evaluator' is {evaluator!r}, expected one CocoMetric with 'ann_file'"
         )
