@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
-from polyp_aug.images import ImageArray, read_image
+from polyp_aug.images import ImageArray
 from polyp_aug.pool.variant import TOLERANCE, PoolVariant, cells_of, fingerprint
 
 INDEX_NAME = "pool.jsonl"
@@ -113,7 +114,7 @@ class Pool:
             self._pictures.move_to_end(variant.id)
             return found
         path = self.path / variant.picture
-        found = read_image(path)
+        found = _read(path)
         if (found.shape[1], found.shape[0]) != variant.box[2:]:
             raise ImageError(f"{path}: {found.shape[1]}×{found.shape[0]} pixels, the index says {variant.box[2:]}")
         self._pictures[variant.id] = found
@@ -121,6 +122,22 @@ class Pool:
         while self._cached > self._cache_bytes and len(self._pictures) > 1:
             self._cached -= self._pictures.popitem(last=False)[1].nbytes
         return found
+
+
+def _read(path: Path) -> ImageArray:
+    """A picture that `PoolWriter` wrote, by OpenCV, which is several times as fast as `read_image`.
+
+    Raises:
+        ImageError: it can't be read.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        found = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    except (OSError, cv2.error) as error:
+        raise ImageError(f"{path}: can't be read ({error})") from error
+    if found is None:
+        raise ImageError(f"{path}: can't be read as a picture")
+    return np.asarray(found, dtype=np.uint8)
 
 
 def read_index(file: Path) -> list[PoolVariant]:
