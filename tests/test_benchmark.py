@@ -180,6 +180,7 @@ def test_a_folder_is_of_one_benchmark_that_may_grow(document: dict[str, Any], tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_benchmark_goes_on_and_is_reported(document: dict[str, Any], tmp_path: Path) -> None:
     """Killed once a training is done; what it started ends too, and what was done isn't done again."""
     spec_file, out = written(document, tmp_path / "a.yaml"), tmp_path / "out"

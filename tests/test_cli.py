@@ -384,6 +384,7 @@ def own_detections(config: Path, checkpoint: Path, data: Path, folder: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_detector_is_trained_and_its_recall_measured(phantoms: Phantoms, tmp_path: Path) -> None:
     from polyp_aug.integrations.mmdet.checkpoints import read_checkpoint
 
