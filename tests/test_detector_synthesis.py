@@ -241,7 +241,12 @@ def test_a_sampler_counts_over_all_ranks() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["PolypSynthesis", "mmdet.PolypSynthesis", "polyp_aug.PolypSynthesis"],
+    [
+        "PolypSynthesis",
+        "mmdet.PolypSynthesis",
+        "polyp_aug.PolypSynthesis",
+        "polyp_aug.integrations.mmdet.synthesis.PolypSynthesis",
+    ],
 )
 def test_every_name_finds_it(name: str, run: Path) -> None:
     init_default_scope("mmdet")
