@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -22,9 +21,8 @@ from polyp_aug.errors import ConfigurationError, MissingDependencyError
 from polyp_aug.geometry import Box, Region
 from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.keys import Key
-from polyp_aug.online import NewPolyp, OnlineAugmenter, OnlineSettings, load_live_painter
+from polyp_aug.online import NewPolyp, OnlineSettings, load_online_augmenter
 from polyp_aug.optional import require
-from polyp_aug.pool import Pool, ensure_pool
 from polyp_aug.scene import Scene, SceneObject
 
 
@@ -129,24 +127,13 @@ class PolypSynthesis(DualTransform):  # type: ignore[misc]
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p)
-        if pool is None and synthesizer is None:
-            raise ConfigurationError("'pool' or 'synthesizer' must be given")
         self.pool, self.synthesizer, self.references, self.proposer = pool, synthesizer, references, proposer
         self.polyps_per_image, self.size_range = polyps_per_image, size_range
         self.largest_overlap, self.smallest_visible, self.existing = largest_overlap, smallest_visible, existing
         self.label, self.mask_value = label, mask_value
         self._forced = False
         settings = OnlineSettings(1.0, polyps_per_image, size_range, largest_overlap, smallest_visible, existing)
-        painter = None
-        if synthesizer is not None:
-            painter = load_live_painter(
-                synthesizer,
-                Path(references) if references else None,
-                proposer=proposer,
-                polyps_per_image=polyps_per_image,
-                size_range=size_range if size_range != (0.0, 1.0) else None,
-            )
-        self._augmenter = OnlineAugmenter(Pool(ensure_pool(Path(pool))) if pool else None, painter, settings)
+        self._augmenter = load_online_augmenter(pool, synthesizer, references, proposer, settings)
 
     @property
     def targets(self) -> dict[str, Callable[..., Any]]:
@@ -216,7 +203,7 @@ class PolypSynthesis(DualTransform):  # type: ignore[misc]
         for x, y, w, h in removed_boxes:
             out[round(y) : round(y + h), round(x) : round(x + w)] = 0
         for polyp in polyps:
-            out[_pixels(polyp, *mask.shape[:2])] = self.mask_value
+            out[polyp.to_mask(*mask.shape[:2])] = self.mask_value
         return out
 
     def apply_to_masks(
@@ -233,7 +220,7 @@ class PolypSynthesis(DualTransform):  # type: ignore[misc]
         height, width = shape[:2]
         kept = [mask.copy() for number, mask in enumerate(masks) if number not in removed]
         kind = masks[0].dtype if len(masks) else np.dtype(np.uint8)
-        new = [_pixels(polyp, height, width) for polyp in polyps]
+        new = [polyp.to_mask(height, width) for polyp in polyps]
         for mask in kept:
             for pixels in new:
                 mask[pixels] = 0
@@ -365,11 +352,3 @@ def _difference(before: ImageArray, after: ImageArray) -> _Patch:
         return 0, 0, after[:0, :0], changed[:0, :0]
     x, y, w, h = region.box
     return x, y, after[y : y + h, x : x + w].copy(), region.crop
-
-
-def _pixels(polyp: NewPolyp, height: int, width: int) -> MaskArray:
-    """The pixels of a polyp; of its box where they aren't known."""
-    if polyp.region is not None:
-        return polyp.region.to_mask(height, width)
-    x, y, w, h = (round(value) for value in polyp.box)
-    return Region(x, y, np.ones((h, w), dtype=np.bool_)).to_mask(height, width)

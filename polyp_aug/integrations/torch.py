@@ -16,8 +16,7 @@ from polyp_aug.errors import ConfigurationError
 from polyp_aug.geometry import Box, Region
 from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
-from polyp_aug.online import NewPolyp, OnlineAugmenter, OnlineSettings, load_live_painter
-from polyp_aug.pool import Pool, ensure_pool
+from polyp_aug.online import NewPolyp, OnlineSettings, load_online_augmenter
 from polyp_aug.scene import Scene, SceneObject
 
 Picture = Image.Image | ImageArray | Tensor
@@ -60,20 +59,9 @@ class SyntheticPolyps(Dataset[tuple[Picture, Target]]):
         label: int = 1,
         seed: int = 0,
     ) -> None:
-        if pool is None and synthesizer is None:
-            raise ConfigurationError("'pool' or 'synthesizer' must be given")
         self.dataset, self.label, self.seed = dataset, label, seed
         settings = settings or OnlineSettings()
-        painter = None
-        if synthesizer is not None:
-            painter = load_live_painter(
-                synthesizer,
-                Path(references) if references else None,
-                proposer=proposer,
-                polyps_per_image=settings.polyps_per_image,
-                size_range=settings.size_range if settings.size_range != (0.0, 1.0) else None,
-            )
-        self._augmenter = OnlineAugmenter(Pool(ensure_pool(Path(pool))) if pool else None, painter, settings)
+        self._augmenter = load_online_augmenter(pool, synthesizer, references, proposer, settings)
         # Shared with workers that live longer than an epoch.
         self._epoch = torch.tensor(-1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._draws = 0
@@ -175,8 +163,7 @@ def _masks(masks: Tensor, kept: Tensor, added: Sequence[NewPolyp]) -> Tensor:
     height, width = masks.shape[1:]
     new = torch.zeros((len(added), height, width), dtype=torch.bool)
     for own, item in zip(new, added, strict=True):
-        if item.region is not None:
-            own[:] = torch.from_numpy(item.region.to_mask(height, width))
+        own[:] = torch.from_numpy(item.to_mask(height, width))
     old = masks[kept].clone()
     old[:, new.any(dim=0)] = 0
     return torch.cat([old, new.to(masks.dtype)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
 from polyp_aug.geometry import Box, Region, box_iou, boxes_meet
-from polyp_aug.images import ImageArray
+from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.online.live import LivePainter
 from polyp_aug.online.settings import OnlineSettings
@@ -34,6 +34,13 @@ class NewPolyp:
     box: Box
     region: Region | None
     category: str | None
+
+    def to_mask(self, height: int, width: int) -> MaskArray:
+        """Its pixels in a frame of this size, bool (H, W); those of its box where they aren't known."""
+        if self.region is not None:
+            return self.region.to_mask(height, width)
+        x, y, w, h = (round(value) for value in self.box)
+        return Region(x, y, np.ones((h, w), dtype=np.bool_)).to_mask(height, width)
 
 
 @dataclass(frozen=True, eq=False)

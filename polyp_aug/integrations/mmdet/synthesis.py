@@ -22,8 +22,7 @@ from polyp_aug.geometry import Region
 from polyp_aug.integrations.mmdet.counts import SharedCounts
 from polyp_aug.integrations.mmdet.drawing import DrawnIndex
 from polyp_aug.keys import Key
-from polyp_aug.online import Augmented, OnlineAugmenter, OnlineSettings, load_live_painter
-from polyp_aug.pool import Pool, ensure_pool
+from polyp_aug.online import Augmented, OnlineSettings, load_online_augmenter
 from polyp_aug.registry import TRANSFORMS
 from polyp_aug.scene import Scene, SceneObject
 
@@ -97,8 +96,6 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         label: int = 0,
         seed: int = 0,
     ) -> None:
-        if pool is None and synthesizer is None:
-            raise ConfigurationError("'pool' or 'synthesizer' must be given")
         self.pool, self.synthesizer, self.references, self.proposer = pool, synthesizer, references, proposer
         self.label, self.seed = label, seed
         self.settings = OnlineSettings(
@@ -112,16 +109,7 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         self.counts = SharedCounts("changed", "unchanged", "skipped", "failed")
         self._draws: Counter[str] = Counter()
         self._told: set[str] = set()
-        painter = None
-        if synthesizer is not None:
-            painter = load_live_painter(
-                synthesizer,
-                Path(references) if references else None,
-                proposer=proposer,
-                polyps_per_image=self.settings.polyps_per_image,
-                size_range=self.settings.size_range if tuple(size_range) != (0.0, 1.0) else None,
-            )
-        self._augmenter = OnlineAugmenter(Pool(ensure_pool(Path(pool))) if pool else None, painter, self.settings)
+        self._augmenter = load_online_augmenter(pool, synthesizer, references, proposer, self.settings)
 
     @autocast_box_type()  # type: ignore[untyped-decorator]
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +176,7 @@ def _apply(results: dict[str, Any], found: Augmented, label: int) -> None:
     boxes = results["gt_bboxes"].tensor[kept].clone()
     if results.get("gt_masks") is not None:
         old = results["gt_masks"].to_ndarray()[kept].astype(np.uint8).reshape(-1, height, width)
-        new = np.stack([_mask(item.region, item.box, height, width) for item in found.added])
+        new = np.stack([item.to_mask(height, width) for item in found.added])
         hidden = new.any(axis=0)
         for number, mask in enumerate(old):
             if (visible := mask & ~hidden).any() and (visible != mask).any():
@@ -204,18 +192,6 @@ def _apply(results: dict[str, Any], found: Augmented, label: int) -> None:
     if results.get("gt_ignore_flags") is not None:
         flags = np.zeros(len(found.added), dtype=bool)
         results["gt_ignore_flags"] = np.concatenate([results["gt_ignore_flags"][kept].astype(bool), flags])
-
-
-def _mask(
-    region: Region | None, box: tuple[float, ...], height: int, width: int
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """The pixels of a polyp; of its box where they aren't known."""
-    if region is not None:
-        return region.to_mask(height, width)
-    x, y, w, h = (round(value) for value in box)
-    mask = np.zeros((height, width), dtype=bool)
-    mask[max(0, y) : y + h, max(0, x) : x + w] = True
-    return mask
 
 
 def _tight(mask: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
