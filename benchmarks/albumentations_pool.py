@@ -2,8 +2,9 @@
 
 Three transforms of the same frames, resized to 512 pixels, with their boxes: `RandomResizedCrop` and `HorizontalFlip`;
 `PolypSynthesis` that always adds a polyp, from a pool that is made of these frames first; and a copy-paste written by
-hand, which cuts a polyp by its mask out of another frame, scales it and lays it over at a random place. They take
-turns, and the median of the ratios counts. Reading frames is not part of it; the pool reads its pictures.
+hand, which cuts a polyp by its mask out of another frame, scales it and lays it over at a random place: once as a bare
+function, and once followed by what `Compose` does with boxes, which the others go through too. They take turns, and the
+median of the ratios counts. Reading frames is not part of it; the pool reads its pictures.
 
 Usage: albumentations_pool.py --data SET [--frames N] [--rounds N]
 """
@@ -112,11 +113,18 @@ def main() -> None:
         crop = albumentations.RandomResizedCrop((SIDE, SIDE), p=1.0)
         geometry = albumentations.Compose([crop, albumentations.HorizontalFlip(p=0.5)], bbox_params=parameters, seed=0)
         pool = albumentations.Compose([PolypSynthesis(str(run), p=1.0, label=1)], bbox_params=parameters, seed=0)
+        plain = albumentations.Compose([albumentations.NoOp(p=1.0)], bbox_params=parameters, seed=0)
         pasted = copy_paste(frames, np.random.default_rng(0))
+
+        def pasted_and_checked(item: Frame) -> Any:
+            image, boxes = pasted(item)
+            return plain(image=image, bboxes=boxes, labels=[1] * len(boxes))
+
         arms: dict[str, Callable[[Frame], Any]] = {
             "RandomResizedCrop + HorizontalFlip": lambda item: geometry(image=item[0], bboxes=item[1], labels=[1]),
             "PolypSynthesis": lambda item: pool(image=item[0], bboxes=item[1], labels=[1]),
             "copy-paste by hand": pasted,
+            "copy-paste by hand, then Compose": pasted_and_checked,
         }
         added = sum(len(arms["PolypSynthesis"](item)["bboxes"]) > 1 for item in frames)
         rates: dict[str, list[float]] = {name: [] for name in arms}

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from polyp_aug.errors import ConfigurationError, MissingDependencyError
 from polyp_aug.geometry import Box, Region
-from polyp_aug.images import ImageArray, MaskArray
+from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.online import NewPolyp, OnlineSettings, load_online_augmenter
 from polyp_aug.optional import require
@@ -47,8 +46,8 @@ from albumentations.core.type_definitions import Targets  # noqa: E402
 
 Boxes = npt.NDArray[np.float32]
 
-#: Column and row of its top left corner, pixels uint8 RGB (h, w, 3), and bool (h, w): which of them changed.
-_Patch = tuple[int, int, ImageArray, MaskArray]
+#: Column and row of its top left corner, and pixels uint8 RGB (h, w, 3).
+_Patch = tuple[int, int, ImageArray]
 
 
 class PolypSynthesis(DualTransform):  # type: ignore[misc]
@@ -178,8 +177,9 @@ class PolypSynthesis(DualTransform):  # type: ignore[misc]
         found = self._augmenter.augment(scene, key, _regions(data, len(boxes)))
         if found.status != "changed":
             return nothing
+        x, y, w, h = found.area
         return {
-            "patch": _difference(image, found.image),
+            "patch": (x, y, found.image[y : y + h, x : x + w].copy()),
             "polyps": found.added,
             "removed": found.removed,
             "removed_boxes": tuple(boxes[index] for index in found.removed),
@@ -189,10 +189,15 @@ class PolypSynthesis(DualTransform):  # type: ignore[misc]
         """The picture, uint8 or float32 (H, W, 3)."""
         if patch is None:
             return img
-        x, y, pixels, changed = patch
+        x, y, pixels = patch
         out = img.copy()
         area = out[y : y + pixels.shape[0], x : x + pixels.shape[1]]
-        area[changed] = pixels[changed] if img.dtype == np.uint8 else pixels[changed].astype(np.float32) / 255.0
+        if img.dtype == np.uint8:
+            area[:] = pixels
+        else:
+            # Rounding to 256 levels must not touch what did not change.
+            changed = (_eight_bits(area) != pixels).any(axis=2)
+            area[changed] = pixels[changed].astype(np.float32) / 255.0
         return out
 
     def apply_to_mask(
@@ -342,13 +347,3 @@ def _regions(data: Mapping[str, Any], count: int) -> list[Region | None] | None:
     if len(masks) != count:
         return [None] * count
     return [Region.from_mask(np.asarray(mask) > 0) for mask in masks]
-
-
-def _difference(before: ImageArray, after: ImageArray) -> _Patch:
-    """The smallest part of a picture that holds all changed pixels."""
-    changed = np.asarray(cv2.absdiff(before, after).max(axis=2) > 0)
-    region = Region.from_mask(changed)
-    if region is None:
-        return 0, 0, after[:0, :0], changed[:0, :0]
-    x, y, w, h = region.box
-    return x, y, after[y : y + h, x : x + w].copy(), region.crop

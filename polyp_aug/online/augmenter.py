@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from polyp_aug.errors import ConfigurationError, ImageError, RunFolderDamagedError
-from polyp_aug.geometry import Box, Region, box_iou, boxes_meet
+from polyp_aug.geometry import Box, IntBox, Region, box_iou, boxes_meet, enclosing_box
 from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.online.live import LivePainter
@@ -51,6 +51,7 @@ class Augmented:
         image: uint8 RGB (H, W, 3); the scene's own array where nothing changed.
         added: the new polyps, whose pixels hide what lies under them.
         removed: indices of the scene's objects that are gone.
+        area: xywh, the rectangle outside of which no pixel changed.
         status: "changed"; "unchanged", by the draw of the probability or by `existing`; "skipped", where nothing fits
             the frame; "failed", where the pool or its picture can't be read, or every painted polyp was rejected.
         reason: why it was skipped or failed.
@@ -59,6 +60,7 @@ class Augmented:
     image: ImageArray
     added: tuple[NewPolyp, ...] = ()
     removed: tuple[int, ...] = ()
+    area: IntBox = (0, 0, 0, 0)
     status: Literal["changed", "unchanged", "skipped", "failed"] = "changed"
     reason: str = ""
 
@@ -107,8 +109,12 @@ class OnlineAugmenter:
         name = scene.source.file if scene.source else scene.id
         image = scene.image
         removed: tuple[int, ...] = ()
+        laid: list[PoolVariant] = []
         if self.settings.existing == "replace" and scene.objects:
-            image, removed = self._emptied(name, scene, generator)
+            emptied = self._emptied(name, scene, generator)
+            if emptied is not None:
+                image, removed, variant = emptied
+                laid.append(variant)
             if not removed:
                 return Augmented(scene.image, status="skipped", reason=f"{name}: no variant without its polyps")
         kept = [index for index in range(len(scene.objects)) if index not in removed]
@@ -117,15 +123,16 @@ class OnlineAugmenter:
         low, high = self.settings.polyps_per_image
         count = int(generator.integers(low, high + 1))
         chosen: list[PoolVariant] = []
-        fitting = [item for item in self.pool.variants_of(name, image) if item.added and not item.removed]
-        for index in generator.permutation(len(fitting)):
+        candidates = [item for item in self.pool.candidates_of(name, image) if item.added and not item.removed]
+        for index in generator.permutation(len(candidates)):
             # One variant may hold more polyps than were drawn, if no more than are allowed.
             left = count - sum(len(item.added) for item in chosen) if chosen else high
-            variant = fitting[index]
-            if len(variant.added) <= left and self._suits(variant, boxes, regions, chosen):
+            variant = candidates[index]
+            few = len(variant.added) <= left
+            if few and self._suits(variant, boxes, regions, chosen) and variant.fits(image):
                 chosen.append(variant)
         if not chosen:
-            known = self.pool.knows(name) or bool(fitting)
+            known = self.pool.knows(name) or bool(candidates)
             reason = f"{name or 'a frame'}: {'no variant that fits' if known else 'not in the pool'}"
             return Augmented(scene.image, status="skipped", reason=reason)
         canvas = image if image is not scene.image else image.copy()
@@ -137,14 +144,17 @@ class OnlineAugmenter:
             for variant in chosen
             for item in variant.added
         ]
-        return Augmented(canvas, tuple(added), removed)
+        x, y, w, h = (int(value) for value in enclosing_box(item.box for item in (*laid, *chosen)))
+        return Augmented(canvas, tuple(added), removed, (x, y, w, h))
 
-    def _emptied(self, name: str, scene: Scene, generator: np.random.Generator) -> tuple[ImageArray, tuple[int, ...]]:
-        """The frame without its polyps, and which of them are gone; the frame itself where none are."""
+    def _emptied(
+        self, name: str, scene: Scene, generator: np.random.Generator
+    ) -> tuple[ImageArray, tuple[int, ...], PoolVariant] | None:
+        """The frame without its polyps, which of them are gone, and the variant that was laid over it."""
         assert self.pool is not None
         variants = [item for item in self.pool.variants_of(name, scene.image) if item.removed]
         if not variants:
-            return scene.image, ()
+            return None
         variant = variants[int(generator.integers(len(variants)))]
         gone = tuple(
             index
@@ -153,7 +163,7 @@ class OnlineAugmenter:
         )
         canvas = scene.image.copy()
         _lay(canvas, variant, self.pool.picture(variant))
-        return canvas, gone
+        return canvas, gone, variant
 
     def _suits(
         self,
@@ -186,7 +196,7 @@ class OnlineAugmenter:
         painted = self.painter.paint(scene, key)
         if painted.objects:
             added = (NewPolyp(item.region.box, item.region, item.category) for item in painted.objects)
-            return Augmented(painted.image, tuple(added))
+            return Augmented(painted.image, tuple(added), area=(0, 0, scene.width, scene.height))
         if painted.rejections:
             return Augmented(scene.image, status="failed", reason=f"{scene.id}: {painted.rejections[0].reason}")
         return Augmented(scene.image, status="skipped", reason=f"{scene.id}: no place for a polyp")

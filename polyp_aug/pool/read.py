@@ -89,8 +89,12 @@ class Pool:
                 frame is looked up by what it shows.
             frame: uint8 RGB (H, W, 3), as it is before it is changed.
         """
+        return [item for item in self.candidates_of(file, frame) if item.fits(frame)]
+
+    def candidates_of(self, file: str, frame: ImageArray) -> Sequence[PoolVariant]:
+        """As `variants_of`, before each is asked whether it `fits`, which costs more than to find them."""
         names = [_name(file)] if file else self._names_of(frame)
-        return [item for name in names for item in self._by_name.get(name, ()) if item.fits(frame)]
+        return [item for name in names for item in self._by_name.get(name, ())]
 
     def knows(self, file: str) -> bool:
         """Whether there is a variant of a frame with this file name."""
