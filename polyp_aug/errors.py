@@ -11,6 +11,7 @@
     ├── DatasetLayoutError(ValueError)     a public data set's folder is not as published
     ├── DatabaseError(ValueError)          a reference database is empty, damaged, or of another encoder
     ├── NoPlacementError(RuntimeError)     a frame has no room for a polyp
+    ├── ProgramError(RuntimeError)         a program of others that was started failed
     ├── SynthesisError(RuntimeError)       a synthesizer can't paint, or painted nothing usable
     ├── RunFolderBusyError(RuntimeError)   another process writes to the folder
     ├── RunFolderDamagedError(ValueError)  a record of a run folder can't be trusted
@@ -56,6 +57,10 @@ class DatabaseError(PolypAugError, ValueError):
 
 class NoPlacementError(PolypAugError, RuntimeError):
     """No place in a frame can hold another polyp."""
+
+
+class ProgramError(PolypAugError, RuntimeError):
+    """A program of others that was started failed; the message holds the end of what it printed."""
 
 
 class SynthesisError(PolypAugError, RuntimeError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,19 +20,28 @@ import yaml
 from conftest import Phantoms
 
 from polyp_aug.benchmark.data import draw_frames
+from polyp_aug.benchmark.execute import run_benchmark
 from polyp_aug.benchmark.folder import BenchmarkFolder
 from polyp_aug.benchmark.plots import plot_benchmark
 from polyp_aug.benchmark.report import report_benchmark
 from polyp_aug.benchmark.run import RESULT_NAME, read_result
 from polyp_aug.benchmark.spec import BenchmarkSpec, Run, generate_config, read_spec
 from polyp_aug.coco import read_coco
-from polyp_aug.errors import ConfigurationError, RunConfigurationChanged, RunFolderBusyError, RunFolderDamagedError
+from polyp_aug.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    RunConfigurationChanged,
+    RunFolderBusyError,
+    RunFolderDamagedError,
+)
 from polyp_aug.evaluation.precision_recall import Curve
 from polyp_aug.evaluation.recall import FrameMatches
 from polyp_aug.images import read_image
 
 CONFIGS = Path(__file__).resolve().parents[1] / "mmdet_configs"
 ROOT = CONFIGS.parent
+#: A detector of ultralytics.
+YOLO = {"yolo": "yolov8n.yaml", "iterations": 2, "options": ["imgsz=64", "batch=8"]}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,70 @@ def document(phantoms: Phantoms, normal: Path) -> dict[str, Any]:
             "pasted": {"mode": "offline", "generate": {"synthesizer": "copy_paste", "per_image": 1}},
         },
     }
+
+
+def test_a_detector_of_ultralytics_has_no_online_arms(document: dict[str, Any], tmp_path: Path) -> None:
+    detectors = document["detectors"] | {"YOLOv8": YOLO | {"command": "no_such_yolo"}}
+    spec = read_spec(written(document | {"detectors": detectors, "seeds": [0]}, tmp_path / "a.yaml"))
+    arms = [(run.detector, run.arm) for run in spec.runs()]
+    assert arms == [
+        *(("CenterNet", name) for name in ("real", "moved", "pasted")),
+        *(("YOLOv8", name) for name in ("real", "pasted")),
+    ]
+    recorded = spec.to_dict()["detectors"]
+    assert set(recorded["CenterNet"]) == {"configs", "iterations", "options"}
+    assert recorded["YOLOv8"] == {"yolo": "yolov8n.yaml", "iterations": 2, "options": ["imgsz=64", "batch=8"]}
+    folder = BenchmarkFolder(tmp_path / "out", spec)
+    assert [task.name for task in folder.sets()] == ["set:moved-4-seed0", "set:pasted-4-seed0"]
+    with pytest.raises(MissingDependencyError, match="'no_such_yolo' is not there"):
+        run_benchmark(tmp_path / "a.yaml", folder)
+    assert not folder.path.exists()
+    alone = document | {"detectors": {"YOLOv8": YOLO}, "seeds": [0]}
+    folder = BenchmarkFolder(tmp_path / "out", read_spec(written(alone, tmp_path / "a.yaml")))
+    assert [task.name for task in folder.sets()] == ["set:pasted-4-seed0"]
+
+
+def test_a_detector_that_lacks_arms_is_reported(document: dict[str, Any], tmp_path: Path) -> None:
+    """Ultralytics comes first: the arms keep the order of the spec all the same."""
+    detectors = {"YOLOv8": YOLO} | document["detectors"]
+    spec = read_spec(written(document | {"detectors": detectors, "seeds": [0]}, tmp_path / "a.yaml"))
+    folder = BenchmarkFolder(tmp_path / "out", spec)
+    for run in spec.runs():
+        versions = {"ultralytics": "8.4.190"} if run.detector == "YOLOv8" else {}
+        _result(folder.result(run), [(0.9 if k < 5 else None, []) for k in range(10)], versions=versions)
+    report, tables = report_benchmark(folder)
+    assert report["runs"] == {"done": 5, "all": 5}
+    assert report["versions"]["ultralytics"] == "8.4.190"
+    assert [len(table.rows) for table in tables] == [5, 3, 5]
+    [picture] = plot_benchmark(report, folder.path)
+    assert read_image(picture).std() > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(shutil.which("yolo") is None, reason="ultralytics' program yolo is not on PATH")
+def test_a_real_detector_of_ultralytics(document: dict[str, Any], tmp_path: Path) -> None:
+    changed = document | {"detectors": {"YOLOv8": YOLO}, "seeds": [0]}
+    spec_file, out = written(changed, tmp_path / "a.yaml"), tmp_path / "out"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "300", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "polyp_aug", "benchmark", str(spec_file), "--out", str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_bytes())
+    assert report["runs"] == {"done": 2, "all": 2}
+    assert [row["arm"] for row in report["rows"]] == ["real", "pasted"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", report["versions"]["ultralytics"])
+    # Four frames with polyps and as many without are one batch of eight, with those of the generated set two.
+    for arm, epochs in (("real", 2), ("pasted", 1)):
+        training = out / "runs" / f"YOLOv8-{arm}-4-seed0" / "training"
+        settings = yaml.safe_load((training / "ultralytics" / "args.yaml").read_text("utf-8"))
+        assert (settings["epochs"], settings["batch"], settings["imgsz"]) == (epochs, 8, 64)
+        assert len((training / "ultralytics" / "results.csv").read_text("utf-8").splitlines()) == epochs + 1
+        assert sorted(path.name for path in training.iterdir()) == ["ultralytics", "yolo.txt"]
+        assert not list(training.rglob("*.pt"))
+    found = read_result(out / "runs" / "YOLOv8-real-4-seed0" / RESULT_NAME)["sets"]["all phantoms"]["matches"]
+    assert len(found) == 10
+    assert any(np.isfinite(frame.found).any() or len(frame.false) for frame in found)
 
 
 def written(document: dict[str, Any], path: Path) -> Path:
@@ -112,6 +187,10 @@ def test_runs_are_arms_by_detectors_by_seeds_by_sizes(document: dict[str, Any], 
         ({"detectors": {"D": {"configs": "x", "iterations": 0}}}, "'iterations' of 'D' must be at least 1"),
         ({"detectors": {"D": {"configs": "x"}}}, "detectors.D: .*iterations"),
         ({"detectors": 3}, "detectors is 3, expected settings by name"),
+        ({"detectors": {"D": {"iterations": 1}}}, "'D' must have either 'configs' or 'yolo'"),
+        ({"detectors": {"D": {"configs": "x", "yolo": "y", "iterations": 1}}}, "'D' must have either 'configs' or"),
+        ({"detectors": {"D": YOLO | {"options": ["epochs=3"]}}}, "detector 'D': .*'epochs' can't be given"),
+        ({"detectors": {"D": YOLO}, "arms": {"real": {"mode": "real"}, "a": {}}}, "'D' is of ultralytics.*'offline'"),
     ],
 )
 def test_a_wrong_spec_is_refused(
@@ -248,14 +327,25 @@ def _wait(condition: Any, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def _result(path: Path, scores: list[tuple[float | None, list[float]]], threshold: float | None = 0.5) -> None:
+def _result(
+    path: Path,
+    scores: list[tuple[float | None, list[float]]],
+    threshold: float | None = 0.5,
+    versions: dict[str, str] | None = None,
+) -> None:
     """The result of a run that found an object of each frame with a score, or not, and false ones."""
     import gzip
 
     matches = [{"found": [score], "false": false} for score, false in scores]
     sets = {"all phantoms": {"coco": {"AP": 0.1, "AP50": 0.2, "AP75": 0.3}, "matches": matches}}
     path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress(json.dumps({"run": {}, "threshold": threshold, "sets": sets}).encode()))
+    path.write_bytes(
+        gzip.compress(
+            json.dumps(
+                {"run": {}, "threshold": threshold, "sets": sets} | ({"versions": versions} if versions else {})
+            ).encode()
+        )
+    )
 
 
 def test_the_report_is_a_mean_of_seeds_and_of_pairs(document: dict[str, Any], tmp_path: Path) -> None:

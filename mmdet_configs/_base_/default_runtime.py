@@ -7,7 +7,8 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=500, max_keep_ckpts=1),
+    # Two: the hook removes the oldest before it writes the next, and a kill in between must leave one.
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=500, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)

@@ -18,6 +18,7 @@ from polyp_aug.errors import ConfigurationError, SynthesisError
 from polyp_aug.evaluation.report import make_folder
 from polyp_aug.generation.generate import generate
 from polyp_aug.images import write_bytes
+from polyp_aug.integrations.yolo.program import find_program
 from polyp_aug.pool import ensure_pool
 
 
@@ -40,14 +41,19 @@ def run_benchmark(
 
     Raises:
         ConfigurationError: `jobs` is less than 1; and see `draw_frames`.
+        MissingDependencyError: a detector's program is not there.
         RunConfigurationChanged: the folder is of another benchmark.
         RunFolderBusyError: another process is working on it.
         SynthesisError: a process failed; the message names its log. What others did is kept.
     """
     if jobs < 1:
         raise ConfigurationError(f"'jobs' must be at least 1 (got {jobs})")
-    folder.settle()
     spec = folder.spec
+    for run in spec.runs():
+        detector = spec.detectors[run.detector]
+        if detector.yolo is not None and not folder.result(run).exists():
+            find_program(detector.command)
+    folder.settle()
     with folder.locked():
         for size in spec.sizes:
             for seed in spec.seeds:

@@ -97,7 +97,7 @@ class BenchmarkFolder:
         for size in self.spec.sizes:
             for seed in self.spec.seeds:
                 for name, arm in self.spec.arms.items():
-                    if arm.mode != "real":
+                    if arm.mode != "real" and any(entry.takes(arm) for entry in self.spec.detectors.values()):
                         folder = self.generated(name, size, seed)
                         yield Task(f"set:{folder.name}", folder / COMPLETE_NAME)
 

@@ -29,7 +29,7 @@ def plot_benchmark(report: Mapping[str, Any], out: Path) -> list[Path]:
         panels = list(dict.fromkeys((row["detector"], row["size"]) for row in rows))
         if not panels:
             continue
-        arms = list(dict.fromkeys(row["arm"] for row in rows))
+        arms = [arm for arm in report["spec"]["arms"] if any(row["arm"] == arm for row in rows)]
         figure = figure_module.Figure(figsize=(3.4 * len(panels), 0.5 * len(arms) + 1.6), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (detector, size) in zip(axes, panels, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,21 @@ def report_benchmark(folder: BenchmarkFolder, *, seed: int = 0) -> tuple[dict[st
         "spec": spec.to_dict(),
         "runs": {"done": len(results), "all": len(list(spec.runs()))},
         "test": facts,
-        "versions": versions(_PACKAGES),
+        "versions": versions(_PACKAGES) | _other_versions(results.values()),
         "rows": rows,
     }
     tables = benchmark_tables(report)
     write_report(folder.path, "Benchmark", report, tables, BENCHMARK_NOTES)
     return report, tables
+
+
+def _other_versions(results: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Of programs that runs used; all of them, where runs differ."""
+    found: dict[str, set[str]] = {}
+    for result in results:
+        for name, version in result.get("versions", {}).items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(numbers)) for name, numbers in found.items()}
 
 
 class _Measured:

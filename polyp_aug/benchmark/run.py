@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from polyp_aug.benchmark.detector import remove_checkpoints, train_and_detect
 from polyp_aug.benchmark.spec import BenchmarkSpec, Run
 from polyp_aug.coco import CocoDataset, read_coco, resolve_image
 from polyp_aug.errors import RunFolderDamagedError
@@ -20,8 +21,6 @@ from polyp_aug.images import write_bytes
 
 #: What a run leaves when it is done.
 RESULT_NAME = "result.json.gz"
-
-_TRAINING = "training"
 
 
 def make_run(spec: BenchmarkSpec, run: Run, frames: Path, synthetic: Path | None, out: Path, *, device: str) -> None:
@@ -35,52 +34,35 @@ def make_run(spec: BenchmarkSpec, run: Run, frames: Path, synthetic: Path | None
         frames: COCO set of the training frames.
         synthetic: run folder of the arm's generated set, or None.
         out: folder of the run.
-        device: of torch, to measure on.
+        device: of torch.
 
     Raises:
         CocoError: a COCO file breaks the format.
         ConfigurationError: a config or set doesn't fit.
         ImageError: a picture can't be read.
-        MissingDependencyError: a package is missing.
+        MissingDependencyError: a package or program is missing.
+        ProgramError: a program that was started failed.
         StorageError: a file can't be written.
     """
-    # mmdet takes seconds to import.
-    from polyp_aug.integrations.mmdet.inference import detect
-    from polyp_aug.integrations.mmdet.training import train_detector
-
-    arm, detector = spec.arms[run.arm], spec.detectors[run.detector]
-    config = detector.config(arm.mode)
-    checkpoint = train_detector(
-        config,
-        [frames],
-        Path(spec.validation),
-        out / _TRAINING,
-        synthetic=[synthetic] if synthetic and arm.mode == "offline" else [],
-        pool=synthetic if arm.mode == "online" else None,
-        options=[*spec.options, *detector.options, *arm.options],
-        resume=True,
-        iterations=detector.iterations,
-        amp=spec.amp,
-        seed=run.seed,
-    )
     sets = {"": Path(spec.validation), **{name: Path(path) for name, path in spec.test.items()}}
     datasets = {name: read_coco(path) for name, path in sets.items()}
     paths = [
         resolve_image(dataset.image_root, image.file_name) for dataset in datasets.values() for image in dataset.images
     ]
-    detections = iter(detect(config, checkpoint, paths, device=device))
+    outcome = train_and_detect(spec, run, frames, synthetic, out, paths, device=device)
+    detections = iter(outcome.detections)
     found = {name: [next(detections) for _ in dataset.images] for name, dataset in datasets.items()}
     held_out = datasets.pop("")
     held_out_matches = match_frames(held_out.images, held_out.by_image(), found.pop(""))
     result = {
         "run": asdict(run),
+        "versions": dict(outcome.versions),
         # Where nothing is found there is no threshold, and nothing reaches it.
         "threshold": best_threshold(held_out_matches).score if np.isfinite(held_out_matches.found).any() else None,
         "sets": {name: _measured(dataset, found[name]) for name, dataset in datasets.items()},
     }
     write_bytes(out / RESULT_NAME, gzip.compress(json.dumps(result).encode(), mtime=0))
-    for file in (out / _TRAINING).glob("*.pth"):
-        file.unlink()
+    remove_checkpoints(out)
 
 
 def read_result(file: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import yaml
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.config import GenerateConfig
+from polyp_aug.integrations.yolo.options import read_options
 from polyp_aug.synthesizers.options import PaintingOptions
 
 Mode = Literal["real", "offline", "online"]
@@ -32,7 +33,7 @@ class Arm:
         mode: "real" adds nothing; "offline" joins a generated set, "online" draws from a pool in a transform.
         generate: settings of the generated set, by their names in `GenerateConfig`.
         painting: settings of a diffusion model, by their names in `PaintingOptions`.
-        options: changes of the detectors' configs, as `key=value`.
+        options: changes of MMDetection's configs, as `key=value`.
     """
 
     mode: Mode = "online"
@@ -43,21 +44,34 @@ class Arm:
 
 @dataclass(frozen=True)
 class DetectorEntry:
-    """A detector.
+    """A detector: of MMDetection, by its `configs`, or of ultralytics, by the model that `yolo` names.
 
     Attributes:
+        iterations: length of every training of it; the same for all arms, up to whole epochs of ultralytics.
         configs: path of its configs up to `_real.py`, `_offline.py` and `_online.py`.
-        iterations: length of every training of it; the same for all arms.
-        options: changes of its configs, as `key=value`.
+        yolo: a model's configuration or weights, such as `yolov8n.yaml`.
+        command: ultralytics' program; its path, or its name in a folder of PATH.
+        options: changes of its configs, or settings of ultralytics, as `key=value`.
     """
 
-    configs: str
     iterations: int
+    configs: str | None = None
+    yolo: str | None = None
+    command: str = "yolo"
     options: tuple[str, ...] = ()
 
     def config(self, mode: Mode) -> Path:
         """The config for an arm's mode."""
         return Path(f"{self.configs}_{mode}.py")
+
+    def takes(self, arm: Arm) -> bool:
+        """Whether it is trained with an arm: ultralytics reads folders, in which nothing is drawn while it trains."""
+        return self.yolo is None or arm.mode != "online"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: what is compared, wherever the program is."""
+        kind = {"configs": self.configs} if self.yolo is None else {"yolo": self.yolo}
+        return kind | {"iterations": self.iterations, "options": list(self.options)}
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class BenchmarkSpec:
         seeds: of the runs.
         detectors: name → detector.
         arms: name → arm; the first of mode "real" is what others are compared with.
-        options: changes of every config, as `key=value`.
+        options: changes of every config of MMDetection, as `key=value`.
         amp: mixed precision.
 
     Raises:
@@ -127,8 +141,7 @@ class BenchmarkSpec:
             if len(set(values)) != len(values):
                 raise ConfigurationError(f"{name!r} holds a number twice (got {list(values)})")
         for name, entry in self.detectors.items():
-            if type(entry.iterations) is not int or entry.iterations < 1:
-                raise ConfigurationError(f"'iterations' of {name!r} must be at least 1 (got {entry.iterations!r})")
+            self._check_detector(name, entry)
         if self.baseline is None:
             raise ConfigurationError("no arm has the mode 'real', with which the others are compared")
         for name, arm in self.arms.items():
@@ -140,16 +153,39 @@ class BenchmarkSpec:
         return next((name for name, arm in self.arms.items() if arm.mode == "real"), None)
 
     def runs(self) -> Iterator[Run]:
-        """Every training; those of a detector and size follow one another, seed by seed."""
+        """Every training; those of a detector and size follow one another, seed by seed.
+
+        A detector of ultralytics has none with online arms.
+        """
         for size in self.sizes:
-            for detector in self.detectors:
+            for detector, entry in self.detectors.items():
                 for seed in self.seeds:
-                    for arm in self.arms:
-                        yield Run(detector, arm, size, seed)
+                    for name, arm in self.arms.items():
+                        if entry.takes(arm):
+                            yield Run(detector, name, size, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return asdict(self)
+        return asdict(self) | {"detectors": {name: entry.to_dict() for name, entry in self.detectors.items()}}
+
+    def _check_detector(self, name: str, entry: DetectorEntry) -> None:
+        if type(entry.iterations) is not int or entry.iterations < 1:
+            raise ConfigurationError(f"'iterations' of {name!r} must be at least 1 (got {entry.iterations!r})")
+        if (entry.configs is None) == (entry.yolo is None):
+            raise ConfigurationError(
+                f"detector {name!r} must have either 'configs' or 'yolo' (got {entry.configs!r} and {entry.yolo!r})"
+            )
+        if entry.yolo is None:
+            return
+        try:
+            read_options(entry.options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"detector {name!r}: {error}") from error
+        if not any(entry.takes(arm) for key, arm in self.arms.items() if key != self.baseline):
+            raise ConfigurationError(
+                f"detector {name!r} is of ultralytics, which can't be trained with online arms, and there is no arm of "
+                "mode 'offline' to compare with real frames"
+            )
 
     def _check_arm(self, name: str, arm: Arm) -> None:
         if arm.mode not in get_args(Mode):

@@ -19,7 +19,8 @@ differ is what the seeds show.
 draws; p is the two-sided bootstrap p-value of no difference on these test frames. It isn't corrected for the number of
 comparisons.
 
-**Arms.** Every arm of a detector is trained for the same number of iterations on the same real frames.
+**Arms.** Every arm of a detector is trained for the same number of iterations on the same real frames;
+those of ultralytics for the smallest number of whole epochs that gives as many. These have no online arms.
 """
 
 

@@ -1,5 +1,7 @@
 """Adapters for trainers that read the text format of YOLO, such as ultralytics; none of them is imported.
 
+`training` and `inference` start ultralytics' own program, where a user has it.
+
 The other direction is the data set `yolo` of `polyp_aug.datasets`.
 """
 
