@@ -16,9 +16,12 @@ import typer
 from conftest import Phantoms
 from diffusers import AutoencoderTiny
 from runs import config, digests
+from small_chat import save_untrained
 from small_database import build
 from tiny_diffusion import pipeline
 
+from polyp_aug.captions.dataset import caption_dataset
+from polyp_aug.captions.template import TemplateWriter
 from polyp_aug.cli import app
 from polyp_aug.cli.output import parse_range, parse_shard, parse_shares, parse_size, size_text
 from polyp_aug.coco import read_coco, write_coco
@@ -514,6 +517,33 @@ def test_a_run_is_also_written_as_a_yolo_folder(phantoms: Phantoms, tmp_path: Pa
     assert len(list(images.iterdir())) == 5
     assert all(path.samefile(tmp_path / "cli" / "images" / path.name) for path in images.iterdir())
     assert (tmp_path / "cli" / "yolo" / "data.yaml").is_file()
+
+
+def test_captions_are_written(phantoms: Phantoms, tmp_path: Path) -> None:
+    out = ("--seed", 3, "--out")
+    result = run("caption", phantoms.references, *out, tmp_path / "cli.jsonl")
+    assert result.returncode == 0, result.stderr
+    assert "10 captions of" in result.stdout
+    assert f"Wrote {tmp_path / 'cli.jsonl'}" in result.stdout
+    caption_dataset(phantoms.references, TemplateWriter(), tmp_path / "library.jsonl", seed=3)
+    assert (tmp_path / "cli.jsonl").read_bytes() == (tmp_path / "library.jsonl").read_bytes()
+    other = run("caption", phantoms.references, "--out", tmp_path / "cli.jsonl")
+    assert other.returncode == 1
+    assert "was made with seed 3 (got 0)" in other.stderr
+
+
+def test_captions_of_a_chat_model_are_written(phantoms: Phantoms, tmp_path: Path) -> None:
+    out = ("--seed", 3, "--out")
+    program = (str(ROOT / "tools" / "caption.py"),)
+    save_untrained(tmp_path / "chat")
+    chat = ("--writer", "chat", "--model", tmp_path / "chat", "--attempts", 1)
+    tool = run(phantoms.references, *chat, *out, tmp_path / "chat.jsonl", program=program)
+    assert tool.returncode == 0, tool.stderr
+    assert "10 of them by templates, since 1 answer each was rejected" in tool.stdout
+    for options, message in ((("--writer", "chat"), "needs '--model'"), (("--model", "x/y"), "is for '--writer chat'")):
+        wrong = run("caption", phantoms.references, *options, *out, tmp_path / "none.jsonl")
+        assert wrong.returncode == 1
+        assert message in wrong.stderr
 
 
 def test_what_a_detector_will_see_is_shown(phantoms: Phantoms, tmp_path: Path) -> None:

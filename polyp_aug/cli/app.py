@@ -21,6 +21,7 @@ from polyp_aug.cli import (
     train,
 )
 from polyp_aug.cli.benchmark import benchmark
+from polyp_aug.cli.caption import caption
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
 from polyp_aug.cli.pool import pool, refresh
@@ -44,6 +45,7 @@ app.command("refresh")(refresh)
 app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
 app.command("filter")(filter_dataset)
+app.command("caption")(caption)
 app.command("statistics")(inspect.statistics)
 app.command("browse")(browse.browse)
 app.command("env")(inspect.env)
