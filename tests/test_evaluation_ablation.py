@@ -21,7 +21,8 @@ from polyp_aug.synthesizers.options import PaintingOptions
 from polyp_aug.training.examples import ExampleSettings
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.frames import read_frames
-from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions
+from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.polyp_gen import PolypGenConfig
 
 CONFIG = PolypGenConfig(
     examples=ExampleSettings(size=32, polyp_frames=0.7), count=8, steps=2, batch_size=4, learning_rate=1e-3

@@ -20,7 +20,8 @@ from polyp_aug.training.adversary import WARMUP, Adversary, PatchDiscriminator, 
 from polyp_aug.training.autoencoder import AutoencoderConfig, train_autoencoder
 from polyp_aug.training.examples import ExampleSettings
 from polyp_aug.training.frames import read_frames
-from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions, train_polyp_gen
+from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.polyp_gen import PolypGenConfig, train_polyp_gen
 
 DECODER = AutoencoderConfig(
     channels=8,

@@ -28,7 +28,8 @@ from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset, Exampl
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
 from polyp_aug.training.latents import LatentCache, digest_encoders, embed_prompts, encode_examples
-from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions, train_polyp_gen
+from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.polyp_gen import PolypGenConfig, train_polyp_gen
 from polyp_aug.training.pseudo_masks import PseudoMaskSettings
 from polyp_aug.training.schedule import learning_rate
 

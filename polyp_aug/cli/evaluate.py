@@ -177,7 +177,8 @@ def ablation(
     from polyp_aug.synthesizers.polyp_gen import load_inpainting_weights
     from polyp_aug.training.examples import ExampleSettings
     from polyp_aug.training.frames import read_frames
-    from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions
+    from polyp_aug.training.loop import TrainingOptions
+    from polyp_aug.training.polyp_gen import PolypGenConfig
 
     size = load_inpainting_weights(weights).native_size
     config = PolypGenConfig(

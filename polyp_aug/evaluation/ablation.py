@@ -21,7 +21,8 @@ from polyp_aug.synthesizers.options import PaintingOptions
 from polyp_aug.synthesizers.polyp_gen import load_inpainting_weights
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.frames import Frame
-from polyp_aug.training.polyp_gen import FINAL_NAME, PolypGenConfig, TrainingOptions, train_polyp_gen
+from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.polyp_gen import FINAL_NAME, PolypGenConfig, train_polyp_gen
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
-"""The batches of a training of Polyp-Gen: which examples a step takes, from the cache or made anew."""
+"""The batches of a training: which examples a step takes, from a cache or made anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from diffusers import AutoencoderKL, AutoencoderTiny
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from polyp_aug.keys import Key
-from polyp_aug.training.examples import Example, ExampleDataset
-from polyp_aug.training.latents import Autocast, LatentCache, LatentExample, encode_examples
+
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,15 @@ class ExampleOrder:
         places = (divmod(step * self.batch_size + place, self.count) for place in range(self.batch_size))
         return [int(_shuffled(self.count, self.seed, epoch)[place]) for epoch, place in places]
 
-    def cached(self, cache: LatentCache, start: int) -> Iterator[LatentExample]:
-        """Batches from step `start` on, on the CPU."""
-        return (cache.batch(self.numbers(step)) for step in range(start, self.steps))
+    def cached(self, batch: Callable[[Sequence[int]], _Batch], start: int) -> Iterator[_Batch]:
+        """Batches from step `start` on, each as `batch` makes it of the numbers of its examples."""
+        return (batch(self.numbers(step)) for step in range(start, self.steps))
 
-    def fresh(
-        self, examples: ExampleDataset, vae: AutoencoderKL | AutoencoderTiny, autocast: Autocast, start: int
-    ) -> Iterator[LatentExample]:
-        """The same batches, drawn and encoded when they are needed, on the autoencoder's device."""
+    def fresh(self, examples: Dataset[Any], encode: Callable[[Any], _Batch], start: int) -> Iterator[_Batch]:
+        """The same batches, drawn when they are needed; `encode` takes them as torch's data loader collates them."""
         steps = [self.numbers(step) for step in range(start, self.steps)]
-        loader: DataLoader[Example] = DataLoader(examples, batch_sampler=steps, num_workers=1, prefetch_factor=4)
-        return (encode_examples(vae, Example(*batch), autocast) for batch in loader)
+        loader: DataLoader[Any] = DataLoader(examples, batch_sampler=steps, num_workers=1, prefetch_factor=4)
+        return (encode(batch) for batch in loader)
 
 
 @lru_cache(maxsize=2)

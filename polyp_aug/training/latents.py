@@ -1,13 +1,7 @@
-"""Latents of training examples, computed once and kept on disk.
-
-Encoding takes most of the time of a step of training, and nothing of it is learned. A cache is a folder of shards,
-`00000.safetensors` and so on, each written whole or not at all; its name is a digest of everything that decides its
-content, so that trainings with equal examples share one and others never meet it.
-"""
+"""Latents of training examples: encoding takes most of the time of a step, and nothing of it is learned."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,17 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionInpaintPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_latents
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from polyp_aug.encoders.digest import digest_weights
-from polyp_aug.images import write_bytes
 from polyp_aug.training.examples import PROMPTS, Example, ExampleDataset
-
-#: Examples in a file.
-SHARD = 256
+from polyp_aug.training.shards import SHARD, ShardCache, save_tensors
 
 
 class LatentExample(NamedTuple):
@@ -69,6 +60,11 @@ def encode_examples(
     return LatentExample(latents, masked, cells, batch.prompt.to(vae.device))
 
 
+def encode_batch(vae: AutoencoderKL | AutoencoderTiny, autocast: Autocast, batch: Sequence[Tensor]) -> LatentExample:
+    """`encode_examples` of a batch as torch's data loader collates it."""
+    return encode_examples(vae, Example(*batch), autocast)
+
+
 @torch.no_grad()
 def embed_prompts(pipeline: StableDiffusionInpaintPipeline) -> Tensor:
     """Embeddings of `PROMPTS`, float (prompts, tokens, features)."""
@@ -78,35 +74,43 @@ def embed_prompts(pipeline: StableDiffusionInpaintPipeline) -> Tensor:
 
 def digest_encoders(pipeline: StableDiffusionInpaintPipeline) -> str:
     """16 digits that change with the autoencoder and with the prompts' embeddings, not with the UNet."""
-    vae = pipeline.vae
+    return _digest(pipeline.vae, ("prompts", embed_prompts(pipeline)))
+
+
+def digest_autoencoder(vae: AutoencoderKL | AutoencoderTiny) -> str:
+    """16 digits that change with the autoencoder."""
+    return _digest(vae)
+
+
+def _digest(vae: AutoencoderKL | AutoencoderTiny, *more: tuple[str, Tensor]) -> str:
     settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
-    weights = (*sorted(vae.state_dict().items()), ("prompts", embed_prompts(pipeline)))
+    weights = (*sorted(vae.state_dict().items()), *more)
     return digest_weights(json.dumps(settings, sort_keys=True, default=str), weights)
 
 
 class LatentCache:
-    """Examples whose latents are on disk, in half precision, with the embeddings of the prompts.
+    """Examples whose latents are on disk, in half precision, with the embeddings of the prompts; see `ShardCache`.
 
     Args:
         root: folder of caches.
         examples: what to encode.
-        identity: everything that decides an example and the autoencoder, in JSON types; their number is no part of it,
-            so that a longer training takes what a shorter one left.
-        shard: examples in a file; the last file is filled too.
+        identity: everything that decides an example and the autoencoder, in JSON types.
+        shard: examples in a file.
     """
 
     def __init__(
         self, root: Path, examples: ExampleDataset, identity: Mapping[str, Any], *, shard: int = SHARD
     ) -> None:
-        text = json.dumps({**identity, "format": FORMAT, "shard": shard}, sort_keys=True)
-        self.path = root / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._examples = examples
-        self._text = text
-        self._shard = shard
-        self._shards: list[dict[str, Tensor]] = []
+        self._shards = ShardCache(root, len(examples), {**identity, "format": FORMAT}, shard=shard)
 
     def __len__(self) -> int:
         return len(self._examples)
+
+    @property
+    def path(self) -> Path:
+        """The cache's folder."""
+        return self._shards.path
 
     def fill(
         self,
@@ -130,46 +134,20 @@ class LatentCache:
         Raises:
             ImageError: a frame can't be read.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_bytes(self.path / "identity.json", self._text.encode())
+
+        def make(numbers: range) -> dict[str, Tensor]:
+            loader = DataLoader(Subset(self._examples, numbers), batch_size=batch_size)
+            parts = [encode_batch(pipeline.vae, autocast, batch) for batch in loader]
+            latents, masked, mask, prompt = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+            return {"latents": latents.half(), "masked": masked.half(), "mask": mask.to(torch.uint8), "prompt": prompt}
+
+        self._shards.fill(make, observer=observer)
         prompts = self.path / "prompts.safetensors"
         if not prompts.exists():
-            _save({"embeddings": embed_prompts(pipeline).cpu()}, prompts)
-        self._shards = []
-        for first in range(0, len(self), self._shard):
-            file = self.path / f"{first // self._shard:05d}.safetensors"
-            if not file.exists():
-                self._encode(pipeline.vae, range(first, first + self._shard), file, batch_size, autocast)
-            self._shards.append(load_file(file))
-            if observer is not None:
-                observer(min(first + self._shard, len(self)), len(self))
+            save_tensors({"embeddings": embed_prompts(pipeline).cpu()}, prompts)
         return load_file(prompts)["embeddings"]
 
     def batch(self, numbers: Sequence[int]) -> LatentExample:
         """Examples by number, in float32 on the CPU."""
-        rows = [(self._shards[number // self._shard], number % self._shard) for number in numbers]
-        latents, masked, mask = (
-            torch.stack([shard[name][row] for shard, row in rows]).float() for name in ("latents", "masked", "mask")
-        )
-        return LatentExample(latents, masked, mask, torch.stack([shard["prompt"][row] for shard, row in rows]))
-
-    def _encode(
-        self,
-        vae: AutoencoderKL | AutoencoderTiny,
-        numbers: range,
-        file: Path,
-        batch_size: int,
-        autocast: Autocast,
-    ) -> None:
-        parts = [
-            encode_examples(vae, Example(*batch), autocast)
-            for batch in DataLoader(Subset(self._examples, numbers), batch_size=batch_size)
-        ]
-        latents, masked, mask, prompt = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-        _save(
-            {"latents": latents.half(), "masked": masked.half(), "mask": mask.to(torch.uint8), "prompt": prompt}, file
-        )
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    write_bytes(file, save({name: values.contiguous() for name, values in tensors.items()}))
+        latents, masked, mask = (self._shards.rows(name, numbers).float() for name in ("latents", "masked", "mask"))
+        return LatentExample(latents, masked, mask, self._shards.rows("prompt", numbers))

@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.images import ImageArray, write_png
+from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
@@ -35,15 +34,16 @@ from polyp_aug.training.latents import (
     LatentExample,
     digest_encoders,
     embed_prompts,
+    encode_batch,
     encode_examples,
 )
+from polyp_aug.training.loop import Steps, TrainingOptions, run_steps
 from polyp_aug.training.objective import ends_in_noise
 from polyp_aug.training.schedule import ScheduleName, learning_rate
 from polyp_aug.training.sheets import paint_sheet
 
 FINAL_NAME = "pipeline"
 LORA_NAME = "lora"
-SHEETS_NAME = "samples"
 TRACKED_NAME = "polyp_gen"
 
 #: Examples of the validation frames that the loss is measured on, and of each prompt on a sheet of samples.
@@ -117,47 +117,6 @@ class PolypGenConfig:
             )
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What doesn't decide which steps are taken: a training may be continued with others.
-
-    Attributes:
-        micro_batch: examples that go through a network at once, or 0 for the whole batch; changes rounding only.
-        cache: folder for latents, which other trainings may share; None encodes every batch anew.
-        seconds: stop after so much time; the state is saved.
-        save_every: steps between two savings and measurements.
-        sample_every: steps between two sheets of painted samples, or 0 for none.
-        gradient_checkpointing: compute activations again in the backward pass: less memory, more time.
-        trackers: "tensorboard", "wandb", "mlflow": where losses and samples are logged to as well.
-        half: write the pipeline in half precision.
-
-    Raises:
-        ConfigurationError: a value is out of its range.
-    """
-
-    micro_batch: int = 0
-    cache: Path | None = None
-    seconds: float | None = None
-    save_every: int = 250
-    sample_every: int = 1000
-    gradient_checkpointing: bool = False
-    trackers: tuple[str, ...] = ("tensorboard",)
-    half: bool = False
-
-    def __post_init__(self) -> None:
-        if self.micro_batch < 0:
-            raise ConfigurationError(f"'micro_batch' must not be negative (got {self.micro_batch})")
-        if self.save_every < 1:
-            raise ConfigurationError(f"'save_every' must be at least 1 (got {self.save_every})")
-        if self.sample_every < 0 or self.sample_every % self.save_every:
-            raise ConfigurationError(
-                f"'sample_every' must be a multiple of 'save_every', {self.save_every} (got {self.sample_every})"
-            )
-        for name in self.trackers:
-            if name not in ("tensorboard", "wandb", "mlflow"):
-                raise ConfigurationError(f"'trackers' may hold tensorboard, wandb and mlflow (got {name!r})")
-
-
 def train_polyp_gen(
     config: PolypGenConfig,
     weights: InpaintingWeights,
@@ -220,13 +179,14 @@ def train_polyp_gen(
     batches: Callable[[int], Iterator[LatentExample]]
     if options.cache is None:
         embeddings = embed_prompts(pipeline)
-        batches = partial(order.fresh, examples, pipeline.vae, accelerator.autocast)
+        encode = partial(encode_batch, pipeline.vae, accelerator.autocast)
+        batches = partial(order.fresh, examples, encode)
     else:
         cache = LatentCache(options.cache, examples, inputs | {"encoders": digest_encoders(pipeline)})
         embeddings = cache.fill(
             pipeline, batch_size=micro_batch, autocast=accelerator.autocast, observer=cache_observer
         )
-        batches = partial(order.cached, cache)
+        batches = partial(order.cached, cache.batch)
     denoiser = Denoiser(
         pipeline.unet,
         pipeline.scheduler.alphas_cumprod,
@@ -246,26 +206,21 @@ def train_polyp_gen(
         del state
 
     accelerator.init_trackers(TRACKED_NAME)
-    losses: list[float] = []
-    late = False
-    for batch in batches(step):
-        examples_of_step, draw = _draw(config, step, batch, len(pipeline.scheduler.alphas_cumprod))
-        rate = learning_rate(config.learning_rate, step, config.steps, schedule=config.schedule, warmup=config.warmup)
-        losses.append(denoiser.step(examples_of_step, draw, rate=rate, micro_batch=micro_batch))
-        step += 1
-        late = options.seconds is not None and time.monotonic() - start > options.seconds
-        if step % options.save_every == 0 or step == config.steps or late:
-            measures = {"validation_loss": validator.loss(denoiser)}
-            progress = TrainingProgress(step, config.steps, sum(losses) / len(losses), measures)
-            losses.clear()
-            folder.save(denoiser.state() | {"step": step}, progress)
-            accelerator.log({"loss": progress.loss, **measures}, step=step)
-            if options.sample_every and (step % options.sample_every == 0 or step == config.steps):
-                _log_sheet(accelerator, out / SHEETS_NAME, validator.sheet(denoiser), step)
-            if observer is not None:
-                observer(progress)
-        if late:
-            break
+
+    def take(batch: LatentExample, number: int) -> float:
+        examples_of_step, draw = _draw(config, number, batch, len(pipeline.scheduler.alphas_cumprod))
+        rate = learning_rate(config.learning_rate, number, config.steps, schedule=config.schedule, warmup=config.warmup)
+        return denoiser.step(examples_of_step, draw, rate=rate, micro_batch=micro_batch)
+
+    steps = Steps(
+        step,
+        config.steps,
+        take,
+        denoiser.state,
+        measure=lambda: {"validation_loss": validator.loss(denoiser)},
+        sheet=lambda: validator.sheet(denoiser),
+    )
+    step = run_steps(steps, batches(step), folder, options, accelerator, start=start, observer=observer)
     accelerator.end_training()
 
     lora = folder.path / LORA_NAME if config.lora_rank else None
@@ -349,13 +304,3 @@ def _draw(config: PolypGenConfig, step: int, batch: LatentExample, timesteps: in
     dropped = torch.rand(len(batch.prompt), generator=generator) < config.prompt_dropout
     prompt = torch.where(dropped, EMPTY_PROMPT, batch.prompt.cpu())
     return batch._replace(prompt=prompt), Draw(noise, times)
-
-
-def _log_sheet(accelerator: Accelerator, folder: Path, sheet: ImageArray, step: int) -> None:
-    folder.mkdir(exist_ok=True)
-    write_png(folder / f"{step:06d}.png", sheet)
-    for tracker in accelerator.trackers:
-        if tracker.name == "tensorboard":
-            tracker.log_images({"samples": sheet[None]}, step=step, dataformats="NHWC")
-        elif tracker.name == "wandb":
-            tracker.log_images({"samples": [sheet]}, step=step)

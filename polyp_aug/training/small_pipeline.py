@@ -84,21 +84,7 @@ def build_small_pipeline(config: SmallPipelineConfig, vae: Path) -> StableDiffus
     tokenizer = build_tokenizer([word for prompt in PROMPTS for word in prompt.lower().split()])
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=config.text_channels,
-                intermediate_size=2 * config.text_channels,
-                num_hidden_layers=1,
-                num_attention_heads=_HEADS,
-                max_position_embeddings=_LENGTH,
-                bos_token_id=0,
-                eos_token_id=1,
-                pad_token_id=1,
-                # Larger than CLIP's own, so that the embeddings of different prompts lie far apart.
-                initializer_factor=10.0,
-            )
-        )
+        text_encoder = build_text_encoder(tokenizer, config.text_channels, layers=1)
         unet = UNet2DConditionModel(
             sample_size=config.size // cell,
             in_channels=INPUT_CHANNELS,
@@ -134,17 +120,43 @@ def build_small_pipeline(config: SmallPipelineConfig, vae: Path) -> StableDiffus
     )
 
 
-def build_tokenizer(words: Sequence[str]) -> CLIPTokenizer:
+def build_text_encoder(tokenizer: CLIPTokenizer, channels: int, *, layers: int) -> CLIPTextModel:
+    """A small text encoder with random weights, of torch's own generator.
+
+    Args:
+        tokenizer: what it reads.
+        channels: of its states, a multiple of 8.
+        layers: of attention.
+    """
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=channels,
+            intermediate_size=2 * channels,
+            num_hidden_layers=layers,
+            num_attention_heads=_HEADS,
+            max_position_embeddings=tokenizer.model_max_length,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
+            # Larger than CLIP's own, so that the embeddings of different prompts lie far apart.
+            initializer_factor=10.0,
+        )
+    )
+
+
+def build_tokenizer(words: Sequence[str], length: int = _LENGTH) -> CLIPTokenizer:
     """A byte-pair tokenizer that holds each of `words` as one token, and spells any other.
 
     Args:
         words: lower case.
+        length: tokens of a text, begin and end included.
     """
     merges = list(dict.fromkeys(merge for word in words for merge in _merges(word)))
     tokens = [_START, _END, *_LETTERS, *(f"{letter}</w>" for letter in _LETTERS), *("".join(pair) for pair in merges)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return CLIPTokenizer(
-        vocab=vocabulary, merges=merges, model_max_length=_LENGTH, bos_token=_START, eos_token=_END, pad_token=_END
+        vocab=vocabulary, merges=merges, model_max_length=length, bos_token=_START, eos_token=_END, pad_token=_END
     )
 
 
