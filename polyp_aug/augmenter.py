@@ -69,9 +69,14 @@ class Augmenter:
         proposer: finds places.
         synthesizer: paints.
         settings: see `AugmenterSettings`.
+
+    Raises:
+        ConfigurationError: the synthesizer makes whole frames.
     """
 
     def __init__(self, proposer: Proposer, synthesizer: Synthesizer, settings: AugmenterSettings | None = None) -> None:
+        if synthesizer.capabilities.output != "edit":
+            raise ConfigurationError(f"'synthesizer' {synthesizer.name} makes whole frames, and paints into none")
         self.proposer = proposer
         self.synthesizer = synthesizer
         self.settings = settings or AugmenterSettings()

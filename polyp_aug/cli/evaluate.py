@@ -136,6 +136,34 @@ def _sets(texts: list[str]) -> dict[str, Path]:
     return {name: Path(path) for name, path in parse_named(texts, "transplant=runs/transplant").items()}
 
 
+@app.command("frames")
+def frames(
+    real: Annotated[Path, typer.Option(help="COCO set of real frames that no generator has seen.")],
+    train: Annotated[Path, typer.Option(help="COCO set of the real training frames.")],
+    run: Annotated[list[str], typer.Option(help="NAME=RUN, once for each run of whole frames (ccis_diff).")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
+    captions: Annotated[Path | None, typer.Option(help="Captions of --real; beside it by default.")] = None,
+    train_captions: Annotated[Path | None, typer.Option(help="Captions of --train; beside it by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Measure whole frames against real ones: kernel distance (KID), and whether they show what was asked for."""
+    runs = _sets(run)
+    from polyp_aug.captions.dataset import captions_file
+    from polyp_aug.evaluation.features import EfficientNetLiteFeatures
+    from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
+
+    result = evaluate_frames(
+        CaptionedSet(real, captions or captions_file(real)),
+        CaptionedSet(train, train_captions or captions_file(train)),
+        runs,
+        out,
+        extractor=EfficientNetLiteFeatures(),
+        seed=seed,
+        observer=lambda name: errors.print(f"features of {name}", markup=False, highlight=False),
+    )
+    show_report(result.tables, out)
+
+
 @app.command("ablation")
 def ablation(
     weights: Annotated[str, typer.Option(help="What every arm starts from, as for `train polyp-gen`.")],
@@ -212,6 +240,100 @@ def ablation(
         ),
     )
     show_report(result.tables, out / "report")
+
+
+@app.command("branch-ablation")
+def branch_ablation(
+    weights: Annotated[
+        str, typer.Option(help="What every arm starts from, as for `train ccis-diff`; a control branch is left out.")
+    ],
+    data: Annotated[list[Path], typer.Option(help="COCO sets with captions to train on; once for each.")],
+    validation: Annotated[list[Path], typer.Option(help="The same, to measure the loss on.")],
+    real: Annotated[Path, typer.Option(help="COCO set of real frames that no arm has seen, to make anew.")],
+    train: Annotated[Path, typer.Option(help="COCO set of the real training frames with polyps.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; what is done in it is not done again.")],
+    base: Annotated[str, typer.Option(help="Where the parts come from that the weights lack.")] = "",
+    captions: Annotated[
+        list[str] | None, typer.Option(help="SET=CAPTIONS, for each set whose captions don't stand beside it.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of each repetition; 0, 1 and 2 if none is given.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; the weights' own by default.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps of each arm.")] = 1000,
+    batch_size: Annotated[int, typer.Option(help="Frames in a step.")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW; it falls along a cosine to a tenth.")] = 1e-5,
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    ema: Annotated[float, typer.Option(help="Decay of the moving average.")] = 0.995,
+    examples: Annotated[int, typer.Option(help="Different examples that are drawn.")] = 4000,
+    polyp_frames: Annotated[float | None, typer.Option(help="Share of examples from frames with polyps.")] = None,
+    sampling_steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
+    guidance: Annotated[float, typer.Option(help="Weight of the caption.")] = 7.0,
+    mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    cache: Annotated[Path | None, typer.Option(help="Folder for latents; OUT/cache by default.")] = None,
+    detector_config: Annotated[
+        Path | None, typer.Option(help="Config of a detector whose recall is measured as well, of mmdet.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Its weights.")] = None,
+    detector_validation: Annotated[
+        Path | None, typer.Option(help="COCO set of real polyps to choose its threshold on.")
+    ] = None,
+) -> None:
+    """Train, make and measure CCIS-Diff without blur weighting, without text-aware attention, and without both."""
+    recall = None
+    if detector_config and checkpoint and detector_validation:
+        recall = partial(_recall, detector_config, checkpoint, detector_validation, 8, "cpu")
+    elif detector_config or checkpoint or detector_validation:
+        raise typer.BadParameter("--detector-config, --checkpoint and --detector-validation belong together")
+    from polyp_aug.captions.dataset import captions_file
+    from polyp_aug.evaluation.branch_ablation import BranchTraining, ablate_branch
+    from polyp_aug.evaluation.features import EfficientNetLiteFeatures
+    from polyp_aug.evaluation.frames import CaptionedSet
+    from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
+    from polyp_aug.synthesizers.frame_options import FrameOptions
+    from polyp_aug.training.captioned import read_captioned_frames
+    from polyp_aug.training.ccis_diff import CCISDiffConfig
+    from polyp_aug.training.loop import TrainingOptions
+
+    given = {Path(key): path for key, path in _sets(captions or []).items()}
+
+    def captioned(path: Path) -> CaptionedSet:
+        return CaptionedSet(path, given.get(path) or captions_file(path))
+
+    native = load_ccis_weights(weights, base=base or None, branch=BranchSettings(), renew=True).pipeline.native_size
+    config = CCISDiffConfig(
+        size=size or native,
+        count=examples,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        warmup=warmup,
+        polyp_frames=polyp_frames,
+        ema=ema,
+    )
+    result = ablate_branch(
+        BranchTraining(
+            weights,
+            base,
+            config,
+            read_captioned_frames(data, [captioned(path).captions for path in data]),
+            read_captioned_frames(validation, [captioned(path).captions for path in validation]),
+            TrainingOptions(cache=cache or out / "cache", trackers=(), save_every=100, sample_every=0),
+            mixed_precision,
+        ),
+        out,
+        real=captioned(real),
+        train=captioned(train),
+        making=FrameOptions(num_inference_steps=sampling_steps, guidance_scale=guidance),
+        extractor=EfficientNetLiteFeatures(),
+        seeds=seed or [0, 1, 2],
+        recall=recall,
+        observer=lambda name, progress: errors.print(
+            f"{name}: step {progress.step}/{progress.steps}  loss {progress.loss:.4f}", markup=False, highlight=False
+        ),
+    )
+    show_report(result.tables, out)
 
 
 @app.command("placement")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from polyp_aug.cli.export import export_run
+from polyp_aug.cli.frames import (
+    Attribute,
+    Captions,
+    CheckMasks,
+    FrameSize,
+    MaskShares,
+    frames_config,
+    needs_backgrounds,
+    refuse_frame_flags,
+)
 from polyp_aug.cli.output import (
     output,
     parse_range,
@@ -36,27 +47,30 @@ from polyp_aug.cli.painting import (
     Weights,
     painting_options,
 )
-from polyp_aug.cli.running import run_generate
+from polyp_aug.cli.running import run_frames, run_generate
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.generation.estimate import estimate_run
 from polyp_aug.generation.facts import flatten
+from polyp_aug.generation.frames import prepare_frames
 from polyp_aug.generation.generate import PreparedRun, prepare_run
 from polyp_aug.generation.preview import preview_sheet
 from polyp_aug.generation.run_folder import MANIFEST_NAME
-from polyp_aug.generation.writing import RunLimits
+from polyp_aug.generation.writing import PlannedSamples, RunLimits
 from polyp_aug.images import write_png
 from polyp_aug.proposers.registry import proposer_names
+from polyp_aug.synthesizers.registry import CCIS_DIFF, makes_frames
+
+BACKGROUNDS_HELP = "Frames to paint into: a folder of pictures, a COCO file, or a folder with annotations.json."
 
 Backgrounds = Annotated[
-    Path,
-    typer.Option(help="Frames to paint into: a folder of pictures, a COCO file, or a folder with annotations.json."),
+    Path | None, typer.Option(help=f"{BACKGROUNDS_HELP} Not for {CCIS_DIFF}, which makes whole frames.")
 ]
 References = Annotated[
     Path | None,
     typer.Option(
         help="Real polyps with masks: a COCO file, or a folder with annotations.json. For transplant, copy_paste, "
-        "--strength below 1 and the proposer reference."
+        f"{CCIS_DIFF}, --strength below 1 and the proposer reference."
     ),
 ]
 PolypsPerImage = Annotated[str, typer.Option(help="New polyps in a frame: a number or a range.")]
@@ -90,8 +104,8 @@ class Format(StrEnum):
 
 
 def generate(
-    backgrounds: Backgrounds,
     out: Annotated[Path, typer.Option(help="Run folder. An interrupted run in it is resumed.")],
+    backgrounds: Backgrounds = None,
     references: References = None,
     count: Annotated[int | None, typer.Option(help="Samples to make, in all shards.")] = None,
     per_image: Annotated[int | None, typer.Option(help="Samples to make from each background.")] = None,
@@ -117,6 +131,11 @@ def generate(
     backgrounds_images: BackgroundsImages = None,
     references_images: ReferencesImages = None,
     fix: Fix = False,
+    attribute: Attribute = None,
+    captions: Captions = None,
+    mask_shares: MaskShares = None,
+    check: CheckMasks = True,
+    frame_size: FrameSize = None,
     weights: Weights = None,
     base: Base = None,
     lora: Lora = None,
@@ -131,9 +150,23 @@ def generate(
     channels_last: ChannelsLast = False,
     safety_checker: SafetyChecker = False,
 ) -> None:
-    """Paint polyps into frames and write a COCO data set with a gallery."""
+    """Paint polyps into frames, or make whole ones, and write a COCO data set with a gallery."""
+    flags = dict(locals())
+    limits = RunLimits(parse_size(limit_bytes) if limit_bytes else None, max_failures)
+    if not dry_run and not resume and (out / MANIFEST_NAME).exists():
+        raise ConfigurationError(f"{out}: holds a run already; leave out --no-resume to go on with it")
+    if makes_frames(synthesizer):
+        frames = frames_config(synthesizer, flags)
+        if dry_run:
+            _print_estimate(prepare_frames(frames), frames.settings(), [], out)
+            return
+        run_frames(frames, out, limits)
+        if output_format is Format.YOLO:
+            export_run(out)
+        return
+    refuse_frame_flags(flags)
     config = GenerateConfig(
-        backgrounds=backgrounds,
+        backgrounds=needs_backgrounds(backgrounds),
         references=references,
         count=count,
         per_image=per_image,
@@ -169,20 +202,18 @@ def generate(
         references_images=references_images,
         fix=fix,
     )
-    limits = RunLimits(parse_size(limit_bytes) if limit_bytes else None, max_failures)
     if dry_run:
-        _print_estimate(prepare_run(config), out)
+        prepared = prepare_run(config)
+        _print_estimate(prepared, prepared.config.settings(), _inputs(prepared), out)
         return
-    if not resume and (out / MANIFEST_NAME).exists():
-        raise ConfigurationError(f"{out}: holds a run already; leave out --no-resume to go on with it")
     run_generate(config, out, limits)
     if output_format is Format.YOLO:
         export_run(out)
 
 
 def preview(
-    backgrounds: Backgrounds,
     out: Annotated[Path, typer.Option(help="Picture to write, a PNG.")],
+    backgrounds: Backgrounds = None,
     references: References = None,
     count: Annotated[int, typer.Option(help="Samples to show.")] = 6,
     polyps_per_image: PolypsPerImage = "1",
@@ -197,6 +228,11 @@ def preview(
     backgrounds_images: BackgroundsImages = None,
     references_images: ReferencesImages = None,
     fix: Fix = False,
+    attribute: Attribute = None,
+    captions: Captions = None,
+    mask_shares: MaskShares = None,
+    check: CheckMasks = True,
+    frame_size: FrameSize = None,
     weights: Weights = None,
     base: Base = None,
     lora: Lora = None,
@@ -212,8 +248,15 @@ def preview(
     safety_checker: SafetyChecker = False,
 ) -> None:
     """Write one picture with a few samples before and after."""
+    flags = dict(locals())
+    if makes_frames(synthesizer):
+        plan = prepare_frames(frames_config(synthesizer, flags))
+        write_png(out, preview_sheet(plan, count, outlines=outlines))
+        output.print(f"Wrote {out}", markup=False, highlight=False)
+        return
+    refuse_frame_flags(flags)
     config = GenerateConfig(
-        backgrounds=backgrounds,
+        backgrounds=needs_backgrounds(backgrounds),
         references=references,
         count=count,
         polyps_per_image=parse_range(polyps_per_image),
@@ -248,18 +291,24 @@ def preview(
     output.print(f"Wrote {out}", markup=False, highlight=False)
 
 
-def _print_estimate(prepared: PreparedRun, out: Path) -> None:
+def _inputs(prepared: PreparedRun) -> list[tuple[str, object]]:
+    """What a run reads, for the table of its plan."""
+    rows: list[tuple[str, object]] = [("backgrounds", len(prepared.backgrounds.frames))]
+    if prepared.references is not None:
+        excluded = ", ".join(f"{number} {reason}" for reason, number in prepared.references.excluded.items())
+        text = f"{len(prepared.references)}" + (f" (left out: {excluded})" if excluded else "")
+        rows.append(("reference polyps", text))
+    return rows
+
+
+def _print_estimate(
+    prepared: PlannedSamples, settings: Mapping[str, Any], inputs: Sequence[tuple[str, object]], out: Path
+) -> None:
     found = estimate_run(prepared, out)
-    excluded = ", ".join(f"{number} {reason}" for reason, number in found.excluded.items())
-    rows: list[tuple[str, object]] = list(flatten(prepared.config.settings()))
+    rows: list[tuple[str, object]] = list(flatten(settings))
     rows += [
         ("samples", found.samples),
-        ("backgrounds", found.backgrounds),
-        *(
-            [("reference polyps", f"{found.references}" + (f" (left out: {excluded})" if excluded else ""))]
-            if found.references
-            else []
-        ),
+        *inputs,
         ("new polyps expected", found.polyps),
         ("time expected", str(datetime.timedelta(seconds=round(found.seconds)))),
         ("size expected", f"{size_text(found.bytes)} ({size_text(found.free_bytes)} free)"),

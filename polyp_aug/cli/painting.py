@@ -7,13 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from polyp_aug.synthesizers.options import DTYPES, MODES, SAMPLER_STEPS, PaintingOptions
-from polyp_aug.synthesizers.registry import POLYP_GEN, parse_synthesizer, synthesizer_names
+from polyp_aug.synthesizers.registry import CCIS_DIFF, POLYP_GEN, parse_synthesizer, synthesizer_names
 
 PANEL = f"Painting with diffusion ({POLYP_GEN})"
 
 SynthesizerName = Annotated[
     str,
-    typer.Option(help=f"What paints: {', '.join(synthesizer_names())}; weights (see --weights) mean {POLYP_GEN}."),
+    typer.Option(
+        help=f"What paints: {', '.join(synthesizer_names())}; weights (see --weights) mean {POLYP_GEN}. "
+        f"{CCIS_DIFF}, or a folder of its weights, makes whole frames."
+    ),
 ]
 Weights = Annotated[
     str | None,

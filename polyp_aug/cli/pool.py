@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from polyp_aug.cli.generate import Backgrounds, Database, Encoder, PolypsPerImage, ProposerName, References, Seed
+from polyp_aug.cli.generate import BACKGROUNDS_HELP, Database, Encoder, PolypsPerImage, ProposerName, References, Seed
 from polyp_aug.cli.output import errors, output, parse_range
 from polyp_aug.cli.painting import (
     Base,
@@ -43,7 +43,7 @@ def pool(
 
 def refresh(
     pool: Annotated[Path, typer.Argument(help="Folder of the pool.")],
-    backgrounds: Backgrounds,
+    backgrounds: Annotated[Path, typer.Option(help=BACKGROUNDS_HELP)],
     references: References = None,
     capacity: Annotated[int, typer.Option(min=1, help="Variants that are kept, the newest ones.")] = 1000,
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds to make; without it, it goes on.")] = None,

@@ -10,6 +10,7 @@ import typer
 
 from polyp_aug.cli.output import errors, output, progress_bar, size_text
 from polyp_aug.generation.config import GenerateConfig
+from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.generation.generate import generate
 from polyp_aug.generation.remove import RemoveConfig, remove
 from polyp_aug.generation.writing import RunLimits, RunProgress
@@ -24,6 +25,15 @@ def run_generate(config: GenerateConfig, out: Path, limits: RunLimits | None = N
         lambda show: generate(config, out, limits=limits, observer=lambda found: show(found.done, found.total)),
     )
     _print(progress, out, f"{progress.made} images with {progress.polyps} new polyps", "samples")
+
+
+def run_frames(config: FramesConfig, out: Path, limits: RunLimits | None = None) -> None:
+    """Make a run of whole frames, show its progress on standard error, and print what it made."""
+    progress = resumable(
+        "samples",
+        lambda show: generate_frames(config, out, limits=limits, observer=lambda found: show(found.done, found.total)),
+    )
+    _print(progress, out, f"{progress.made} frames with {progress.polyps} polyps", "samples")
 
 
 def run_remove(config: RemoveConfig, out: Path, limits: RunLimits | None = None) -> None:

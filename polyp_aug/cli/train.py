@@ -180,7 +180,8 @@ def polyp_gen(
     from polyp_aug.synthesizers.polyp_gen.weights import load_inpainting_weights
     from polyp_aug.training.examples import ExampleSettings
     from polyp_aug.training.frames import read_frames
-    from polyp_aug.training.polyp_gen import PolypGenConfig, TrainingOptions, train_polyp_gen
+    from polyp_aug.training.loop import TrainingOptions
+    from polyp_aug.training.polyp_gen import PolypGenConfig, train_polyp_gen
     from polyp_aug.training.pseudo_masks import PseudoMaskSettings
 
     loaded = load_inpainting_weights(weights, base=base)
@@ -230,6 +231,135 @@ def polyp_gen(
             read_frames(validation),
             out,
             options=options,
+            mixed_precision=mixed_precision,
+            observer=_show,
+            cache_observer=show,
+        )
+    text = f"Wrote {out / 'pipeline'}" + ("" if finished else "; time is up, the same command goes on")
+    output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("ccis-diff")
+def ccis_diff(
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="What to start from: a diffusers folder of Stable Diffusion 1.5, of an inpainting model, or of "
+            "CCIS-Diff, or a hub id as org/name@commit."
+        ),
+    ],
+    data: Annotated[list[Path], typer.Option(help="COCO data set with captions to train on; once for each.")],
+    validation: Annotated[list[Path], typer.Option(help="The same, to measure on, never trained on.")],
+    out: Out,
+    base: Annotated[str | None, typer.Option(help="Where the parts come from that the weights lack.")] = None,
+    captions: Annotated[
+        list[Path] | None, typer.Option(help="Caption file of each --data, in order; beside it by default.")
+    ] = None,
+    validation_captions: Annotated[
+        list[Path] | None, typer.Option(help="Caption file of each --validation, in order; beside it by default.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; the weights' own by default.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 20_000,
+    batch_size: Annotated[int, typer.Option(help="Frames in a step.")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-5,
+    schedule: Annotated[
+        ScheduleName, typer.Option(help="Of the learning rate: constant, or cosine down to a tenth.")
+    ] = "constant",
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    prompt_dropout: Annotated[float, typer.Option(help="Share of captions that are emptied.")] = 0.5,
+    polyp_frames: Annotated[
+        float | None, typer.Option(help="Share of examples from frames with polyps; as many as there are by default.")
+    ] = None,
+    mirror: Annotated[bool, typer.Option(help="Mirror frames, and left and right in their captions.")] = True,
+    lesion_weight: Annotated[float, typer.Option(help="Weight of a lesion-guided loss; the paper has none.")] = 0.0,
+    snr_gamma: Annotated[
+        float | None, typer.Option(help="γ of min-SNR weights: less weight on what is nearly free of noise.")
+    ] = None,
+    ema: Annotated[float, typer.Option(help="Decay of the moving average.")] = 0.999,
+    blur_mask: Annotated[bool, typer.Option(help="With blur mask weighting.")] = True,
+    text_aware: Annotated[bool, typer.Option(help="With text-aware attention.")] = True,
+    blur_share: Annotated[float, typer.Option(help="Standard deviation of the blur over the polyp's diameter.")] = 0.04,
+    new_branch: Annotated[
+        bool, typer.Option("--new-branch", help="Begin with a new control branch, though the weights have one.")
+    ] = False,
+    small_text_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--small-text-encoder",
+            help="Begin with a small text encoder that has the words of the template captions, and train it too.",
+        ),
+    ] = False,
+    train_text_encoder: Annotated[
+        bool, typer.Option("--train-text-encoder", help="Train the text encoder of the weights too.")
+    ] = False,
+    examples: Annotated[int, typer.Option(help="Different examples that are drawn.")] = 20_000,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for latents, which trainings share; OUT/cache by default.")
+    ] = None,
+    cached: Annotated[bool, typer.Option(help="Keep latents on disk; without, every batch is encoded anew.")] = True,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")
+    ] = False,
+    trackers: Annotated[
+        list[str] | None, typer.Option("--tracker", help="tensorboard, wandb, mlflow, none; give it once for each.")
+    ] = None,
+    sample_every: Annotated[int, typer.Option(help="Steps between two sheets of samples; 0 for none.")] = 1000,
+    sample_steps: Annotated[int, typer.Option(help="Denoising steps of a sheet.")] = 20,
+    sample_guidance: Annotated[float, typer.Option(help="Guidance of a sheet.")] = 7.0,
+    seed: Seed = 0,
+    mixed_precision: Precision = "no",
+    seconds: Seconds = None,
+    save_every: SaveEvery = 250,
+    half: Half = False,
+) -> None:
+    """Train a model to make whole frames from masks and captions: CCIS-Diff."""
+    from polyp_aug.captions.template import vocabulary
+    from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
+    from polyp_aug.training.captioned import read_captioned_frames
+    from polyp_aug.training.ccis_diff import CCISDiffConfig, SheetSampling, give_small_text_encoder, train_ccis_diff
+    from polyp_aug.training.loop import TrainingOptions
+
+    branch = BranchSettings(blur_mask=blur_mask, text_aware=text_aware, blur_share=blur_share, seed=seed)
+    loaded = load_ccis_weights(weights, base=base, branch=branch, renew=new_branch)
+    if small_text_encoder:
+        give_small_text_encoder(loaded.pipeline, vocabulary(), seed=seed)
+    config = CCISDiffConfig(
+        size=size or loaded.pipeline.native_size,
+        count=examples,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        warmup=warmup,
+        prompt_dropout=prompt_dropout,
+        polyp_frames=polyp_frames,
+        mirror=mirror,
+        lesion_weight=lesion_weight,
+        snr_gamma=snr_gamma,
+        ema=ema,
+        text_encoder=small_text_encoder or train_text_encoder,
+        seed=seed,
+    )
+    options = TrainingOptions(
+        cache=(cache or out / "cache") if cached else None,
+        seconds=seconds,
+        save_every=save_every,
+        sample_every=sample_every,
+        gradient_checkpointing=gradient_checkpointing,
+        trackers=tuple(name for name in trackers or ["tensorboard"] if name != "none"),
+        half=half,
+    )
+    with progress_bar("encoded") as show:
+        finished = train_ccis_diff(
+            config,
+            loaded,
+            read_captioned_frames(data, captions or ()),
+            read_captioned_frames(validation, validation_captions or ()),
+            out,
+            options=options,
+            sampling=SheetSampling(sample_steps, sample_guidance),
             mixed_precision=mixed_precision,
             observer=_show,
             cache_observer=show,

@@ -11,7 +11,7 @@ import numpy as np
 
 from polyp_aug.coco import resolve_image
 from polyp_aug.errors import ConfigurationError, ImageError
-from polyp_aug.generation.run_folder import PICTURE_FOLDERS, is_removal, read_records, read_run
+from polyp_aug.generation.run_folder import PICTURE_FOLDERS, REMOVAL, read_records, read_run, task_of
 from polyp_aug.geometry import Box, outer_box
 from polyp_aug.images import ImageArray, read_image
 from polyp_aug.scene import Source
@@ -63,7 +63,7 @@ def read_emptied(folder: Path) -> list[EmptiedFrame]:
         CocoError: a file name is unsafe.
         RunFolderDamagedError: a record can't be trusted.
     """
-    if not is_removal(read_run(folder)):
+    if task_of(read_run(folder)) != REMOVAL:
         raise ConfigurationError(f"{folder}: a run that paints polyps, expected one that `polyp-aug remove` wrote")
     frames = [_frame(folder, record) for record in read_records(folder) if record["status"] == "made"]
     found = [frame for frame in frames if frame.removed]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from polyp_aug.errors import RunFolderDamagedError
-from polyp_aug.generation.card_texts import ADDED, REMOVED
+from polyp_aug.generation.card_texts import ADDED, MADE, REMOVED, CardTexts
 from polyp_aug.generation.facts import flatten, readable
-from polyp_aug.generation.run_folder import is_removal
+from polyp_aug.generation.run_folder import FRAMES, REMOVAL, task_of
 from polyp_aug.generation.tally import CardStatistics, quantile
 from polyp_aug.images import write_bytes
 
@@ -74,14 +74,15 @@ def write_card(out: Path, run: Mapping[str, Any], statistics: CardStatistics) ->
     for name in ("config", "inputs", "versions"):
         if not isinstance(run.get(name), Mapping):
             raise RunFolderDamagedError(f"run.json: {name!r} is {run.get(name)!r}, expected an object")
-    texts = REMOVED if is_removal(run) else ADDED
-    painted = statistics.removed if is_removal(run) else statistics.synthetic
+    task = task_of(run)
+    texts = {REMOVAL: REMOVED, FRAMES: MADE}.get(task, ADDED)
+    painted = statistics.removed if task == REMOVAL else statistics.synthetic
     sections = [
         texts.head.format(made=f"{statistics.made:,}", painted=f"{painted:,}"),
         texts.files,
-        _counts(statistics, texts.noun, painted),
+        _counts(statistics, texts, painted),
         _sizes(statistics, texts.noun),
-        _sources(statistics),
+        _sources(statistics, texts),
         _how(run, statistics, texts.noun),
         _LOADING.format(classes=_classes(statistics)),
         _failures(statistics),
@@ -111,14 +112,14 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _counts(statistics: CardStatistics, noun: str, painted: int) -> str:
+def _counts(statistics: CardStatistics, texts: CardTexts, painted: int) -> str:
     rows: list[tuple[object, ...]] = [
         ("frames made", statistics.made),
         ("samples skipped", statistics.skipped),
-        (noun, painted),
-        ("objects that were there before" if noun == ADDED.noun else "objects that are still there", statistics.source),
+        (texts.noun, painted),
+        *([(texts.others, statistics.source)] if texts.others else []),
         *(
-            (f"frames with {number} {noun.removesuffix('s')}(s)", count)
+            (f"frames with {number} {texts.noun.removesuffix('s')}(s)", count)
             for number, count in statistics.polyps_per_frame.items()
         ),
         *((f"objects of category {name}", count) for name, count in statistics.categories.items()),
@@ -137,11 +138,11 @@ def _sizes(statistics: CardStatistics, noun: str) -> str:
     return f"## Sizes of the {noun}\n\n" + table(("Size", *QUANTILES), rows) + "\n" + note
 
 
-def _sources(statistics: CardStatistics) -> str:
+def _sources(statistics: CardStatistics, texts: CardTexts) -> str:
     head = ("Used as", "Data set", "Split", "Licence", "Number")
     rows = [
         (use, *(name or "unknown" for name in source), count)
-        for use, sources in (("background", statistics.backgrounds), ("reference polyp", statistics.reference_sources))
+        for use, sources in ((texts.frame, statistics.backgrounds), ("reference polyp", statistics.reference_sources))
         for source, count in sources.items()
     ]
     return "## Sources and licences\n\n" + table(head, rows) if rows else ""

@@ -1,4 +1,4 @@
-"""The card's wording, for runs that add polyps and for runs that remove them."""
+"""The card's wording, for runs that add polyps, that remove them, and that make whole frames."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ class CardTexts:
 
     Attributes:
         noun: what was painted, in the plural.
+        others: what the objects are that were not painted, or "" where there can be none.
+        frame: what the source of a record is used as.
         head: title and what this is; takes `made` and `painted`.
         files: what the folder holds.
         limits: what it isn't good for.
     """
 
     noun: str
+    others: str
+    frame: str
     head: str
     files: str
     limits: str
@@ -24,6 +28,8 @@ class CardTexts:
 
 ADDED = CardTexts(
     noun="new polyps",
+    others="objects that were there before",
+    frame="background",
     head="""# Polyp detection data set with synthetic polyps
 
 {made} colonoscopy frames with {painted} synthetic polyps, made by `polyp_aug`. Each frame is a real background into
@@ -59,6 +65,8 @@ which polyps were painted; nothing else in the frame was changed. `index.html` s
 
 REMOVED = CardTexts(
     noun="removed polyps",
+    others="objects that are still there",
+    frame="background",
     head="""# Colonoscopy frames without their polyps
 
 {made} colonoscopy frames from which {painted} annotated polyps were removed by `polyp_aug`: the box of each, with a
@@ -89,5 +97,40 @@ frame before and after.
 * The frames keep what the originals show, burned-in text included. The licences above go on applying to what was made
   from them, and name those to credit.
 * Split by patient or sequence (`group` in `manifest.jsonl`), never by frame.
+""",
+)
+
+MADE = CardTexts(
+    noun="synthetic polyps",
+    others="",
+    frame="mask",
+    head="""# Synthetic colonoscopy frames
+
+{made} frames with {painted} polyps, made by `polyp_aug` from masks and captions: nothing in them was ever seen in a
+patient. `index.html` shows every mask and what was made of it.
+
+> **Not a medical device, not for diagnosis.** The frames are made for the training of detectors, and a detector trained
+> on them must be tested on real frames of other patients.
+""",
+    files="""## What is here
+
+| File | Content |
+|---|---|
+| `images/` | the frames, lossless PNG |
+| `annotations.json` | COCO annotations: the masks that the frames were made from, where the frames agree with them |
+| `before/` | these masks, white on black, lossless PNG |
+| `manifest.jsonl` | one record a frame: caption, masks and what they were made of, and why samples failed |
+| `run.json` | settings, inputs and versions of the run |
+| `index.html` | a gallery that opens from disk, without a network |
+""",
+    limits="""## Limits
+
+* The pictures are not evidence of anything in a patient. Don't use them to diagnose, to teach diagnosis without saying
+  what they are, or to test a detector: measure on real frames.
+* A model may paint further polyps beside those that it was asked for; nobody has annotated them.
+* The caption says what was asked for, not what was made. No physician has looked.
+* What the frames that the model was trained on lack, these lack too. A model may repeat frames that it was trained on.
+* The masks come from the reference polyps of the table above; keep a frame in the split of its reference (`group` in
+  `manifest.jsonl`), and of the frames that the model was trained on.
 """,
 )

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyp_aug.generation.generate import PreparedRun
+from polyp_aug.generation.writing import PlannedSamples
 from polyp_aug.images import encode_png
 
 
@@ -17,9 +17,6 @@ class RunEstimate:
 
     Attributes:
         samples: of this shard.
-        backgrounds: frames to paint into.
-        references: polyps that can serve.
-        excluded: why other polyps can't, by number.
         tried: samples that were made for the estimate.
         polyps: new polyps expected.
         seconds: time expected on this machine.
@@ -29,9 +26,6 @@ class RunEstimate:
     """
 
     samples: int
-    backgrounds: int
-    references: int
-    excluded: dict[str, int]
     tried: int
     polyps: int
     seconds: float
@@ -40,7 +34,7 @@ class RunEstimate:
     problems: tuple[str, ...]
 
 
-def estimate_run(prepared: PreparedRun, out: Path, *, tries: int = 8) -> RunEstimate:
+def estimate_run(prepared: PlannedSamples, out: Path, *, tries: int = 8) -> RunEstimate:
     """Make `tries` samples that lie evenly over the run, and scale up what they cost. Nothing is written.
 
     Args:
@@ -64,9 +58,6 @@ def estimate_run(prepared: PreparedRun, out: Path, *, tries: int = 8) -> RunEsti
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())
     return RunEstimate(
         samples=total,
-        backgrounds=len(prepared.backgrounds.frames),
-        references=len(prepared.references or ()),
-        excluded=dict(prepared.references.excluded) if prepared.references else {},
         tried=tried,
         polyps=round(polyps * scale),
         seconds=seconds * scale,

@@ -10,7 +10,7 @@ from polyp_aug.coco import CocoAnnotation, CocoCategory, CocoImage, CocoLicense,
 from polyp_aug.errors import RunFolderDamagedError
 from polyp_aug.generation.card import write_card
 from polyp_aug.generation.gallery import write_gallery
-from polyp_aug.generation.run_folder import is_removal, read_records, read_run
+from polyp_aug.generation.run_folder import FRAMES, REMOVAL, read_records, read_run, task_of
 from polyp_aug.generation.tally import Tally
 
 ANNOTATIONS_NAME = "annotations.json"
@@ -26,7 +26,7 @@ def finish_run(folder: Path) -> None:
     run = read_run(folder)
     write_annotations(folder, run)
     tally = Tally()
-    noun = "removed polyp" if is_removal(run) else "new polyp"
+    noun = "removed polyp" if task_of(run) == REMOVAL else "new polyp"
     write_gallery(tally.through(read_records(folder)), folder, title=_title(run), noun=noun)
     write_card(folder, run, tally.statistics())
 
@@ -59,7 +59,9 @@ def write_annotations(folder: Path, run: Mapping[str, Any]) -> None:
 
 def _title(run: Mapping[str, Any]) -> str:
     config, inputs = run["config"], run["inputs"]
-    word = "without" if is_removal(run) else "with"
+    if task_of(run) == FRAMES:
+        return f"Frames by {config['synthesizer']} with masks of {inputs['references']}"
+    word = "without" if task_of(run) == REMOVAL else "with"
     return f"{inputs['backgrounds']} {word} polyps by {config['synthesizer']}"
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from polyp_aug.coco import decode_segmentation
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.generation.generate import PreparedRun
 from polyp_aug.generation.samples import Outcome
+from polyp_aug.generation.writing import PlannedSamples
 from polyp_aug.images import ImageArray
 from polyp_aug.sheets import grid
 
@@ -18,7 +18,7 @@ TILE_WIDTH = 400
 _OUTLINE = (64, 224, 208)
 
 
-def preview_sheet(prepared: PreparedRun, count: int, *, outlines: bool = False) -> ImageArray:
+def preview_sheet(prepared: PlannedSamples, count: int, *, outlines: bool = False) -> ImageArray:
     """Make the first samples of a run and lay them out: before on the left, after on the right, two pairs a row.
 
     Args:

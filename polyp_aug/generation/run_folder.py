@@ -42,8 +42,11 @@ PICTURE_FOLDERS = ("images", "before")
 #: Settings that only name things for people: inputs are compared by their digests and revisions.
 NAMES = ("inputs.backgrounds", "inputs.references", "inputs.weights", "inputs.base", "inputs.lora")
 
-#: The setting `task` of runs that remove polyps; runs that add them have none.
+#: The setting `task` of runs that remove polyps; runs that paint them into frames have none.
 REMOVAL = "remove"
+
+#: The same of runs that make whole frames.
+FRAMES = "frames"
 
 #: What a record holds, by status.
 _FIELDS: Mapping[str, Mapping[str, type]] = {
@@ -193,13 +196,13 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def is_removal(run: Mapping[str, Any]) -> bool:
-    """Whether a run removes polyps instead of adding them.
+def task_of(run: Mapping[str, Any]) -> str:
+    """What a run does: `REMOVAL`, `FRAMES`, or "" where it paints polyps into frames.
 
     Args:
         run: what `run.json` holds.
     """
-    return bool(run["config"].get("task") == REMOVAL)
+    return str(run["config"].get("task", ""))
 
 
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:

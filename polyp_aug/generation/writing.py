@@ -93,6 +93,18 @@ class Maker(Protocol):
         """An outcome for every sample, in order."""
 
 
+class PlannedSamples(Protocol):
+    """The samples of a run, and what makes them."""
+
+    @property
+    def deck(self) -> SampleDeck:
+        """The samples of this shard."""
+
+    @property
+    def maker(self) -> Maker:
+        """Makes them."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunPlan:
     """A run that is ready to be made.

@@ -19,7 +19,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from polyp_aug.errors import ConfigurationError, ImageError, RunFolderBusyError, StorageError
-from polyp_aug.generation.run_folder import MANIFEST_NAME, RUN_NAME, read_records, read_run
+from polyp_aug.generation.run_folder import FRAMES, MANIFEST_NAME, RUN_NAME, read_records, read_run, task_of
 from polyp_aug.images import ImageArray, read_image, write_bytes, write_png
 from polyp_aug.pool.read import INDEX_NAME, read_index
 from polyp_aug.pool.variant import PoolObject, PoolVariant, fingerprint
@@ -162,11 +162,14 @@ def read_run_folder(run: Path) -> Iterator[tuple[PoolVariant, ImageArray]]:
     """The variants of a run with their pictures, one after the other.
 
     Raises:
-        ConfigurationError: it is no run folder.
+        ConfigurationError: it is no run folder, or one of whole frames.
         ImageError: a picture can't be read.
         RunFolderDamagedError: a file of the run is damaged.
     """
-    settings = json.dumps(read_run(run), sort_keys=True)
+    described = read_run(run)
+    if task_of(described) == FRAMES:
+        raise ConfigurationError(f"{run}: a run of whole frames, which can't be laid over any; train on it offline")
+    settings = json.dumps(described, sort_keys=True)
     made_by = hashlib.sha256(settings.encode()).hexdigest()[:12]
     for record in read_records(run):
         if record["status"] == "made":

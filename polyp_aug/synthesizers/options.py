@@ -11,6 +11,7 @@ from polyp_aug.errors import ConfigurationError
 from polyp_aug.optional import require
 
 SamplerName = Literal["ddim", "dpm++", "lcm"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 #: The prompt for mucosa without a polyp.
 NORMAL = "Normal"
@@ -117,7 +118,7 @@ class PaintingOptions:
     base: str = ""
     lora: str = ""
     device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: Dtype = "auto"
     sampler: SamplerName = "ddim"
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -131,10 +132,7 @@ class PaintingOptions:
     safety_checker: bool = False
 
     def __post_init__(self) -> None:
-        if not _DEVICE.fullmatch(self.device):
-            raise ConfigurationError(f"'device' must be auto, cpu, cuda, cuda:N or mps (got {self.device!r})")
-        if self.dtype not in DTYPES:
-            raise ConfigurationError(f"'dtype' must be one of {', '.join(DTYPES)} (got {self.dtype!r})")
+        check_device(self.device, self.dtype)
         if self.mode not in MODES:
             raise ConfigurationError(f"'mode' must be one of {', '.join(MODES)} (got {self.mode!r})")
         if self.context < 1.0:
@@ -172,20 +170,7 @@ class PaintingOptions:
             ConfigurationError: torch has no such device.
             MissingDependencyError: torch is not installed.
         """
-        torch = require("torch", "diffusion")
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        available = {
-            "cpu": True,
-            "cuda": torch.cuda.device_count() > int(device.partition(":")[2] or 0),
-            "mps": torch.backends.mps.is_available(),
-        }
-        if not available[_kind(device)]:
-            raise ConfigurationError(f"'device' is {device}, and torch finds no such device")
-        dtype = self.dtype
-        if dtype == "auto":
-            dtype = "float16" if _kind(device) == "cuda" else "float32"
+        device, dtype = resolve(self.device, self.dtype)
         return replace(self, device=device, dtype=dtype)
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,7 +181,7 @@ class PaintingOptions:
             **({"context": self.context} if self.mode == "crop" else {}),
             **({"size": self.size} if self.size else {}),
             "batch_size": self.batch_size,
-            "device": _kind(self.device),
+            "device": device_kind(self.device),
             "dtype": self.dtype,
             "compile": self.compile,
             "channels_last": self.channels_last,
@@ -204,5 +189,41 @@ class PaintingOptions:
         }
 
 
-def _kind(device: str) -> str:
+def check_device(device: str, dtype: str) -> None:
+    """Raise where one of them has no such name.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise ConfigurationError(f"'device' must be auto, cpu, cuda, cuda:N or mps (got {device!r})")
+    if dtype not in DTYPES:
+        raise ConfigurationError(f"'dtype' must be one of {', '.join(DTYPES)} (got {dtype!r})")
+
+
+def resolve(device: str, dtype: Dtype) -> tuple[str, Dtype]:
+    """Device and dtype with what this machine has in the place of "auto". Imports torch.
+
+    Raises:
+        ConfigurationError: torch has no such device.
+        MissingDependencyError: torch is not installed.
+    """
+    torch = require("torch", "diffusion")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device_kind(device)
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.device_count() > int(device.partition(":")[2] or 0),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available[kind]:
+        raise ConfigurationError(f"'device' is {device}, and torch finds no such device")
+    if dtype == "auto":
+        dtype = "float16" if kind == "cuda" else "float32"
+    return device, dtype
+
+
+def device_kind(device: str) -> str:
+    """A device without its number."""
     return device.partition(":")[0]

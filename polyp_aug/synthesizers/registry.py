@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from polyp_aug.optional import require
 from polyp_aug.references import ReferenceBank
 from polyp_aug.synthesizers.base import Synthesizer
 from polyp_aug.synthesizers.copy_paste import CopyPaste
+from polyp_aug.synthesizers.frame_options import FrameOptions
 from polyp_aug.synthesizers.options import PaintingOptions
 from polyp_aug.synthesizers.transplant import Transplant
 
@@ -23,13 +25,27 @@ REFERENCE_SYNTHESIZERS: Mapping[str, Callable[[ReferenceBank], Synthesizer]] = {
 #: The synthesizer that paints with a diffusion model.
 POLYP_GEN = "polyp_gen"
 
+#: The synthesizer that makes whole frames with a diffusion model.
+CCIS_DIFF = "ccis_diff"
+
 #: What painting with `strength` below 1 starts from.
 START = "transplant"
 
 
 def synthesizer_names() -> tuple[str, ...]:
-    """The names that `load_synthesizer` knows, sorted."""
+    """The names of the synthesizers that paint into frames, sorted."""
     return tuple(sorted((*REFERENCE_SYNTHESIZERS, POLYP_GEN)))
+
+
+def makes_frames(text: str) -> bool:
+    """Whether what a user named makes whole frames: `ccis_diff`, or a folder of weights with a control branch."""
+    if text == CCIS_DIFF:
+        return True
+    try:
+        index = json.loads((Path(text) / "model_index.json").read_bytes()) if text else {}
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and "controlnet" in index
 
 
 def parse_synthesizer(text: str) -> tuple[str, str]:
@@ -42,8 +58,10 @@ def parse_synthesizer(text: str) -> tuple[str, str]:
         Name of the synthesizer, and the weights where `text` is those, else "".
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is neither, or makes whole frames.
     """
+    if makes_frames(text):
+        raise ConfigurationError(f"'synthesizer' {text!r} makes whole frames, expected one that paints into frames")
     if text in synthesizer_names():
         return text, ""
     if text and ("/" in text or Path(text).exists()):
@@ -55,22 +73,31 @@ def parse_synthesizer(text: str) -> tuple[str, str]:
 
 
 def load_synthesizer(
-    name: str, *, references: ReferenceBank | None = None, options: PaintingOptions | None = None
+    name: str,
+    *,
+    references: ReferenceBank | None = None,
+    options: PaintingOptions | None = None,
+    frame_options: FrameOptions | None = None,
 ) -> Synthesizer:
     """A synthesizer by its name, or by the weights that it paints with.
 
     Args:
         name: one of `synthesizer_names()`; a folder, a file or a pinned hub id `org/name@commit` is `polyp_gen` with
-            those weights.
+            those weights. `ccis_diff`, and a folder of weights with a control branch, make whole frames.
         references: reference polyps, for those that move real polyps, and for painting that starts from a transplant
             (`strength` below 1).
         options: for `polyp_gen` only; None takes the defaults.
+        frame_options: for `ccis_diff` only; None takes the defaults.
 
     Raises:
         ConfigurationError: the name is unknown, references are missing, options are given to a synthesizer that reads
             none, or the weights can't be loaded.
-        MissingDependencyError: a package that `polyp_gen` needs is not installed.
+        MissingDependencyError: a package that a diffusion model needs is not installed.
     """
+    if makes_frames(name):
+        return _load_frame_synthesizer(name, references, options, frame_options or FrameOptions())
+    if frame_options is not None:
+        raise ConfigurationError(f"'frame_options' are for {CCIS_DIFF} (got synthesizer {name!r} with them)")
     name, weights = parse_synthesizer(name)
     if name != POLYP_GEN:
         if options is not None:
@@ -86,11 +113,33 @@ def load_synthesizer(
                 f"'strength' below 1 starts from a {START}: give a reference data set (got {options.strength})"
             )
         start = REFERENCE_SYNTHESIZERS[START](references)
-    for module in ("torch", "diffusers", "transformers"):
-        require(module, "diffusion")
+    _require_diffusion()
     from polyp_aug.synthesizers.polyp_gen import load_polyp_gen
 
     return load_polyp_gen(options, start)
+
+
+def _load_frame_synthesizer(
+    name: str, references: ReferenceBank | None, options: PaintingOptions | None, frame_options: FrameOptions
+) -> Synthesizer:
+    if options is not None or references is not None:
+        given = "options" if options is not None else "references"
+        raise ConfigurationError(f"'{given}' are for synthesizers that paint into frames (got {name!r} with them)")
+    if name != CCIS_DIFF:
+        if frame_options.weights:
+            raise ConfigurationError(
+                f"weights are given twice: as the synthesizer {name!r} and as 'weights' {frame_options.weights!r}"
+            )
+        frame_options = replace(frame_options, weights=name)
+    _require_diffusion()
+    from polyp_aug.synthesizers.ccis_diff.painter import load_ccis_diff
+
+    return load_ccis_diff(frame_options)
+
+
+def _require_diffusion() -> None:
+    for module in ("torch", "diffusers", "transformers"):
+        require(module, "diffusion")
 
 
 def options_with_weights(options: PaintingOptions, weights: str) -> PaintingOptions:

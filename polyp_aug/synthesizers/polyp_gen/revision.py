@@ -9,7 +9,7 @@ from pathlib import Path
 from polyp_aug.errors import ConfigurationError
 
 #: The parts of a diffusers pipeline that decide the pixels.
-COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+COMPONENTS = ("controlnet", "scheduler", "text_encoder", "tokenizer", "unet", "vae")
 
 #: Endings of files of configurations and vocabularies.
 CONFIGURATIONS = (".json", ".txt")

@@ -16,7 +16,6 @@ masked image's latents. Scheduler and prediction type come from the weights' own
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,11 @@ from polyp_aug.errors import ConfigurationError
 from polyp_aug.optional import require
 from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.revision import CONFIGURATIONS, join_revisions, lora_file, revision_of
+from polyp_aug.synthesizers.sources import hub_arguments, is_unpinned, parse_hub_id
 
 #: Input channels of an inpainting UNet.
 INPUT_CHANNELS = 9
 
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
-_UNPINNED = re.compile(r"[\w.-]+/[\w.-]+")
 _UNET_FOLDERS = ("unet_ema", "unet")
 
 
@@ -146,11 +144,11 @@ def _load(source: str, base: str | None, options: dict[str, Any]) -> tuple[Stabl
         )
         # Tokenizer, scheduler and the sizes of all parts come from the folder, weights don't.
         return single, [revision_of(path), revision_of(folder, suffixes=CONFIGURATIONS)]
-    found = _HUB_ID.fullmatch(source)
+    found = parse_hub_id(source)
     if found:
         _refuse_base(base, source)
-        return _pipeline(source, options), [found["revision"]]
-    if _UNPINNED.fullmatch(source):
+        return _pipeline(source, options), [found[1]]
+    if is_unpinned(source):
         raise ConfigurationError(f"{source}: no such folder; a hub id needs a pinned revision: {source}@COMMIT")
     raise ConfigurationError(
         f"{source}: no such folder or file, and no hub id with a commit of 40 digits (org/name@commit)"
@@ -159,18 +157,16 @@ def _load(source: str, base: str | None, options: dict[str, Any]) -> tuple[Stabl
 
 def _pipeline(source: str, options: dict[str, Any]) -> StableDiffusionInpaintPipeline:
     """A whole pipeline from a diffusers folder or a pinned hub id."""
-    found = _HUB_ID.fullmatch(source)
-    if found and not Path(source).is_dir():
-        return StableDiffusionInpaintPipeline.from_pretrained(found["name"], revision=found["revision"], **options)
-    if not (Path(source) / "model_index.json").is_file():
+    name, pinned = hub_arguments(source)
+    if not pinned and not (Path(source) / "model_index.json").is_file():
         raise ConfigurationError(f"{source}: no diffusers folder (no model_index.json), and no pinned hub id")
-    return StableDiffusionInpaintPipeline.from_pretrained(source, **options)
+    return StableDiffusionInpaintPipeline.from_pretrained(name, **pinned, **options)
 
 
 def _base_revision(base: str) -> str:
     """Revision of all parts of a base but its UNet."""
-    found = _HUB_ID.fullmatch(base)
-    return found["revision"] if found and not Path(base).is_dir() else revision_of(Path(base), leave_out=("unet",))
+    found = parse_hub_id(base)
+    return found[1] if found else revision_of(Path(base), leave_out=("unet",))
 
 
 def _unet_folder(path: Path) -> Path:
