@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_diffusion
 import torch
+from captioned import save_tiny, wake
 from diffusers import ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
@@ -40,14 +41,6 @@ def branch(model: UNet2DConditionModel, **settings: object) -> CCISControlNet:
     found = CCISControlNet.from_unet(model, conditioning_embedding_out_channels=ENCODERS, **settings).eval()
     wake(found)
     return found
-
-
-def wake(model: torch.nn.Module) -> None:
-    torch.manual_seed(4)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if not weights.any():
-                weights.normal_(0.0, 0.02)
 
 
 def inputs(number: int = 3, channels: int = 4) -> dict[str, Tensor]:
@@ -299,11 +292,7 @@ def test_a_mirrored_caption_says_so() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole pipeline whose branch does something."""
     made = tmp_path_factory.mktemp("ccis")
-    inpainting = made / "inpainting"
-    tiny_diffusion.pipeline().save_pretrained(inpainting)
-    pipeline = load_ccis_weights(str(inpainting), branch=BranchSettings()).pipeline
-    wake(pipeline.controlnet)
-    pipeline.save_pretrained(made / "whole")
+    save_tiny(made)
     return made
 
 

@@ -18,7 +18,7 @@ from polyp_aug.evaluation.ablation import RecallMeasure
 from polyp_aug.evaluation.attributes import READ
 from polyp_aug.evaluation.features import FeatureExtractor
 from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
-from polyp_aug.evaluation.report import Table, make_folder, write_report
+from polyp_aug.evaluation.report import REPORT_NAME, Table, make_folder, write_report
 from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
 from polyp_aug.synthesizers.frame_options import FrameOptions
@@ -114,14 +114,21 @@ def ablate_branch(
             # A finished run is not even loaded again.
             if not (run / "annotations.json").is_file():
                 _make(training, name, seed, folder / name, real, making, observer)
-        frames = evaluate_frames(real, train, runs, folder / "report", extractor=extractor, seed=seed)
-        seen = None if recall is None else recall({"real": real.data, **runs}, folder / "recall")
-        found[seed] = frames.report, None if seen is None else seen.report
+        if not (folder / "report" / REPORT_NAME).is_file():
+            evaluate_frames(real, train, runs, folder / "report", extractor=extractor, seed=seed)
+        if recall is not None and not (folder / "recall" / REPORT_NAME).is_file():
+            recall({"real": real.data, **runs}, folder / "recall")
+        found[seed] = _read(folder / "report"), None if recall is None else _read(folder / "recall")
     report = summary(found)
     tables = summary_tables(report)
     make_folder(out)
     write_report(out, "Ablation of CCIS-Diff", report, tables, _NOTES)
     return BranchAblation(report, tables)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_bytes())
+    return report
 
 
 def _make(
@@ -192,10 +199,7 @@ def summary(found: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any] | Non
             for name in ARMS
             if name != FULL
         },
-        "reports": {
-            str(seed): json.loads(json.dumps({"frames": frames, "recall": seen}))
-            for seed, (frames, seen) in found.items()
-        },
+        "reports": {str(seed): {"frames": frames, "recall": seen} for seed, (frames, seen) in found.items()},
     }
 
 

@@ -1,0 +1,162 @@
+"""Whole frames measured: what a classifier reads, kernel distances, and the ablation of the branch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_diffusion
+from captioned import save_tiny, write_phantom_captions
+from conftest import Phantoms
+from runs import config
+
+from polyp_aug.captions.facts import PolypFacts
+from polyp_aug.errors import ConfigurationError
+from polyp_aug.evaluation.attributes import READ, AttributeReader, FrameFeatures, chance_rate, reading_rate
+from polyp_aug.evaluation.branch_ablation import ARMS, BranchTraining, ablate_branch, summary
+from polyp_aug.evaluation.features import EfficientNetLiteFeatures
+from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
+from polyp_aug.generation.frames import FramesConfig, generate_frames
+from polyp_aug.generation.generate import generate
+from polyp_aug.synthesizers.frame_options import FrameOptions
+from polyp_aug.training.captioned import read_captioned_frames
+from polyp_aug.training.ccis_diff import CCISDiffConfig
+from polyp_aug.training.loop import TrainingOptions
+
+MAKING = FrameOptions(num_inference_steps=2, guidance_scale=2.0)
+
+
+@pytest.fixture(scope="module")
+def captioned(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> CaptionedSet:
+    return CaptionedSet(phantoms.references, write_phantom_captions(phantoms, tmp_path_factory.mktemp("captions")))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def run(captioned: CaptionedSet, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "made"
+    making = replace(MAKING, weights=str(weights))
+    generate_frames(
+        FramesConfig(references=captioned.data, captions=captioned.captions, making=making, check=False), out
+    )
+    return out
+
+
+def facts(number: int) -> PolypFacts:
+    return PolypFacts(
+        *(("upper left", "centre")[number % 2], ("small", "large")[number // 2 % 2], "round"),
+        *(("pale", "reddish")[number // 4 % 2], ("smooth", "nodular")[number // 8 % 2]),
+        ("flat", "sessile")[number // 16 % 2],
+    )
+
+
+def test_attributes_are_read_from_features_that_hold_them() -> None:
+    known = [replace(facts(number), place=("upper left", "centre")[number % 2]) for number in range(64)]
+    encode = {name: {value: place for place, value in enumerate({getattr(i, name) for i in known})} for name in READ}
+
+    def told(seed: int) -> FrameFeatures:
+        generator = np.random.default_rng(seed)
+        signal = np.array([[encode[name][getattr(item, name)] for name in READ] for item in known], float)
+        return FrameFeatures(*(np.hstack([signal, generator.normal(0, 0.2, (64, 20))]) for _ in range(3)))
+
+    reader = AttributeReader(told(0), known)
+    right = reader.read(told(1), known)
+    assert set(right) == set(READ)
+    assert all(flags.mean() > 0.95 for flags in right.values())
+    wrong = reader.read(told(1), [replace(item, colour={"pale": "reddish"}.get(item.colour, "pale")) for item in known])
+    assert wrong["colour"].mean() < 0.05
+    assert chance_rate(known, "colour") == 0.5
+    interval = reading_rate(right["size"], seed=0, name="x")
+    assert interval.low <= interval.value <= interval.high
+    with pytest.raises(ConfigurationError, match="same colour: pale"):
+        AttributeReader(told(0), [replace(item, colour="pale") for item in known])
+
+
+def test_frames_are_measured_beside_real_ones(captioned: CaptionedSet, run: Path, tmp_path: Path) -> None:
+    found = evaluate_frames(
+        captioned, captioned, {"a": run, "b": run}, tmp_path, extractor=EfficientNetLiteFeatures(), seed=3
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report == json.loads(json.dumps(found.report))
+    assert report["sets"]["a"]["frames"] == report["sets"]["real"]["frames"] == 10
+    # Noise of a tiny network is far from phantoms, and the training set is the real one.
+    assert report["kernel_distance"]["a"]["value"] > 3 * abs(report["kernel_distance"]["real train"]["value"])
+    assert set(report["reading"]["a"]) == set(READ)
+    # The classifier has learned these very frames by heart.
+    assert all(report["reading"]["real"][name]["value"] >= 0.9 for name in READ)
+    [difference] = report["reading_differences"]
+    assert (difference["first"], difference["second"], difference["place"]["value"]) == ("a", "b", 0.0)
+    assert "Kernel distance of whole frames" in (tmp_path / "report.md").read_text()
+
+
+def test_what_can_not_be_measured_is_named(
+    captioned: CaptionedSet, run: Path, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    def measure(runs: dict[str, Path]) -> None:
+        evaluate_frames(captioned, captioned, runs, tmp_path / "out", extractor=EfficientNetLiteFeatures())
+
+    with pytest.raises(ConfigurationError, match="can't be named 'real'"):
+        measure({"real": run})
+    with pytest.raises(ConfigurationError, match="no run"):
+        measure({})
+    generate(config(phantoms, count=1), tmp_path / "painted")
+    with pytest.raises(ConfigurationError, match="expected a run of whole frames"):
+        measure({"a": tmp_path / "painted"})
+
+
+def test_an_ablation_trains_makes_and_measures_every_arm(captioned: CaptionedSet, tmp_path: Path) -> None:
+    tiny_diffusion.pipeline().save_pretrained(tmp_path / "weights")
+    frames = read_captioned_frames([captioned.data], [captioned.captions])
+    training = BranchTraining(
+        weights=str(tmp_path / "weights"),
+        base="",
+        config=CCISDiffConfig(size=32, count=4, steps=1, batch_size=2, ema=0.5),
+        data=frames,
+        validation=frames,
+        options=TrainingOptions(cache=tmp_path / "cache", trackers=(), sample_every=0),
+    )
+    seen: list[str] = []
+
+    def ablate() -> dict[str, object]:
+        return ablate_branch(
+            training,
+            tmp_path / "out",
+            real=captioned,
+            train=captioned,
+            making=MAKING,
+            extractor=EfficientNetLiteFeatures(),
+            seeds=[0],
+            observer=lambda name, _: seen.append(name),
+        ).report
+
+    report = ablate()
+    assert seen == [f"{name}, seed 0" for name in ARMS]
+    assert set(report["arms"]) == set(ARMS)
+    for name, (blur, text) in ARMS.items():
+        branch = json.loads((tmp_path / "out/seed0" / name / "training/pipeline/controlnet/config.json").read_text())
+        assert (branch["blur_mask"], branch["text_aware"]) == (blur, text)
+    # All is done: only measured again.
+    assert ablate() == report
+    assert len(seen) == 4
+    assert "The full model less" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_summary_takes_differences_seed_by_seed() -> None:
+    def frames(shift: float) -> dict[str, object]:
+        return {
+            "kernel_distance": {name: {"value": shift + number} for number, name in enumerate(ARMS)},
+            "reading": {name: {key: {"value": shift} for key in READ} for name in ARMS},
+        }
+
+    found = summary({0: (frames(0.0), None), 5: (frames(10.0), None)})
+    assert found["seeds"] == [0, 5]
+    assert found["arms"]["neither"]["kid"] == [3.0, 13.0]
+    assert found["differences"]["neither"]["kid"] == [-3.0, -3.0]
+    assert "recall" not in found["arms"]["full"]
