@@ -331,6 +331,8 @@ def test_frames_depend_on_mask_caption_and_noise_alone(folder: Path) -> None:
     # Without a caption there is nothing to weigh.
     np.testing.assert_allclose(unguided[1].astype(int), found[1], atol=1)
     assert (frames(pipeline, captions, conditioning_scale=0.0)[0] != found[0]).any()
+    guided = frames(pipeline, captions, guide_mask=True)
+    assert (guided[1] != found[1]).any()
 
 
 def test_a_pipeline_of_four_channels_works_as_well(tmp_path: Path) -> None:
@@ -432,7 +434,8 @@ def test_it_is_a_synthesizer_of_whole_frames(folder: Path) -> None:
     assert isinstance(again, Painted)
     assert isinstance(results[2], Painted)
     assert np.abs(again.image.astype(int) - results[2].image).max() <= 1
-    assert results[2].details == {"sampler": "ddim", "num_inference_steps": 2, "guidance_scale": 7.0}
+    sampling = {"sampler": "ddim", "num_inference_steps": 2, "guidance_scale": 7.0}
+    assert results[2].details == sampling | {"guide_mask": False}
     with pytest.raises(ConfigurationError, match="a frame of 64×64 pixels is asked for, expected 32×32"):
         found.paint([job("red", size=64)])
 

@@ -636,3 +636,71 @@ def test_wrong_text_is_named(parse: object, text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (5e12, "5.0 TB")])
 def test_sizes_for_people(size: float, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_frames_are_made_from_masks_and_captions(phantoms: Phantoms, tmp_path: Path) -> None:
+    pipeline().save_pretrained(tmp_path / "weights")
+    data = phantoms.references
+    assert run("caption", data, "--out", tmp_path / "captions.jsonl").returncode == 0
+    captioned = ["--captions", tmp_path / "captions.jsonl", "--validation-captions", tmp_path / "captions.jsonl"]
+    small = ["--size", 32, "--steps", 2, "--batch-size", 2, "--examples", 4, "--tracker", "none", "--sample-steps", 2]
+    where = ["--weights", tmp_path / "weights", "--data", data, "--validation", data, "--out", tmp_path / "trained"]
+    found = run("train", "ccis-diff", *where, *captioned, *small, "--small-text-encoder", "--no-blur-mask")
+    assert found.returncode == 0, found.stderr
+    assert "step 2/2" in found.stderr
+    weights = tmp_path / "trained" / "pipeline"
+    assert not json.loads((weights / "controlnet" / "config.json").read_bytes())["blur_mask"]
+
+    made = ["--synthesizer", weights, "--references", data, "--steps", 2, "--no-check"]
+    found = run("generate", *made, "--count", 3, "--attribute", "shape=pedunculated", "--out", tmp_path / "drawn")
+    assert found.returncode == 0, found.stderr
+    assert "3 frames with 3 polyps" in found.stdout
+    assert "pedunculated" in (tmp_path / "drawn" / "manifest.jsonl").read_text("utf-8")
+    assert run("preview", *made, "--count", 2, "--out", tmp_path / "sheet.png").returncode == 0
+    dry = run("generate", *made, "--count", 3, "--out", tmp_path / "none", "--dry-run")
+    assert "new polyps expected" in dry.stdout
+    assert not (tmp_path / "none").exists()
+
+    found = run("generate", *made, "--captions", tmp_path / "captions.jsonl", "--out", tmp_path / "anew")
+    assert "10 frames" in found.stdout, found.stderr
+    captions = ["--captions", tmp_path / "captions.jsonl", "--train-captions", tmp_path / "captions.jsonl"]
+    sets = ["--real", data, "--train", data, "--run", f"anew={tmp_path / 'anew'}"]
+    found = run("evaluate", "frames", *sets, *captions, "--out", tmp_path / "report")
+    assert found.returncode == 0, found.stderr
+    assert "Kernel distance of whole frames" in found.stdout
+
+
+def test_the_branch_is_ablated(phantoms: Phantoms, tmp_path: Path) -> None:
+    pipeline().save_pretrained(tmp_path / "weights")
+    data = phantoms.references
+    assert run("caption", data, "--out", tmp_path / "captions.jsonl").returncode == 0
+    where = ["--weights", tmp_path / "weights", "--data", data, "--validation", data, "--real", data, "--train", data]
+    small = ["--steps", 1, "--batch-size", 2, "--examples", 2, "--sampling-steps", 2, "--seed", 3]
+    captions = ["--captions", f"{data}={tmp_path / 'captions.jsonl'}"]
+    found = run("evaluate", "branch-ablation", *where, *captions, *small, "--out", tmp_path / "out")
+    assert found.returncode == 0, found.stderr
+    assert "no_text_aware, seed 3: step 1/1" in found.stderr
+    assert "The full model less" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--synthesizer", "ccis_diff", "--count", 1), "'--references' must be given"),
+        (("--synthesizer", "ccis_diff", "--references", "r", "--backgrounds", "b"), "'--backgrounds' is for painting"),
+        (
+            ("--synthesizer", "ccis_diff", "--references", "r", "--count", 1, "--mode", "crop"),
+            "'--mode' is for painting",
+        ),
+        (("--synthesizer", "ccis_diff", "--references", "r"), "'count' must be given"),
+        (("--synthesizer", "ccis_diff", "--references", "r", "--count", 1, "--mask-shares", "1,2"), "4 numbers"),
+        (("--synthesizer", "ccis_diff", "--references", "r", "--count", 1, "--attribute", "colour=blue"), "blue"),
+        (("--backgrounds", "b", "--count", 1, "--attribute", "colour=pale"), "'--attribute' is for the synthesizer"),
+        (("--backgrounds", "b", "--count", 1, "--no-check"), "'--no-check' is for the synthesizer"),
+        (("--count", 1), "'--backgrounds' must be given"),
+    ],
+)
+def test_flags_of_another_kind_of_run_are_named(arguments: tuple[object, ...], message: str, tmp_path: Path) -> None:
+    found = run("generate", *arguments, "--out", tmp_path / "out")
+    assert found.returncode == 1
+    assert message in found.stderr

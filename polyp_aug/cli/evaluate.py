@@ -269,6 +269,7 @@ def branch_ablation(
     polyp_frames: Annotated[float | None, typer.Option(help="Share of examples from frames with polyps.")] = None,
     sampling_steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
     guidance: Annotated[float, typer.Option(help="Weight of the caption.")] = 7.0,
+    guide_mask: Annotated[bool, typer.Option("--guide-mask", help="Let guidance weigh the mask as well.")] = False,
     mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     cache: Annotated[Path | None, typer.Option(help="Folder for latents; OUT/cache by default.")] = None,
     detector_config: Annotated[
@@ -325,7 +326,7 @@ def branch_ablation(
         out,
         real=captioned(real),
         train=captioned(train),
-        making=FrameOptions(num_inference_steps=sampling_steps, guidance_scale=guidance),
+        making=FrameOptions(num_inference_steps=sampling_steps, guidance_scale=guidance, guide_mask=guide_mask),
         extractor=EfficientNetLiteFeatures(),
         seeds=seed or [0, 1, 2],
         recall=recall,

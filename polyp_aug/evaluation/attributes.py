@@ -2,7 +2,8 @@
 
 For each attribute a logistic regression on features of real frames, with the values that were measured on them (see
 `polyp_aug.captions`). Colour, texture and type are read from a crop around the polyp, place and size from the frame and
-its quarters. What it reads on frames that were made is compared with what was asked for.
+its quarters. What it reads on frames that were made is compared with what was asked for. Beside it the facts themselves
+are measured again, on the frame as it was made.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from polyp_aug.captions.facts import PolypFacts
-from polyp_aug.errors import ConfigurationError
+from polyp_aug.captions.facts import PolypFacts, measure_facts
 from polyp_aug.evaluation.crops import crop_square
 from polyp_aug.evaluation.features import FeatureExtractor, Features
 from polyp_aug.evaluation.intervals import Interval, percentile_interval, resampled_counts
-from polyp_aug.geometry import Box
-from polyp_aug.images import ImageArray
+from polyp_aug.geometry import mask_box
+from polyp_aug.images import ImageArray, MaskArray
 
 #: Attributes that are read from the whole frame, and from the crop.
 OF_FRAME = ("place", "size")
@@ -42,13 +42,18 @@ class ShownPolyp:
 
     Attributes:
         image: uint8 RGB (H, W, 3).
-        box: of the polyp, xywh in pixels.
+        mask: bool (H, W), the polyp.
         facts: what was measured on it, or asked for.
     """
 
     image: ImageArray
-    box: Box
+    mask: MaskArray
     facts: PolypFacts
+
+    @property
+    def measured(self) -> PolypFacts:
+        """The facts that are measured on the picture."""
+        return measure_facts(self.image, self.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,22 +89,22 @@ class AttributeReader:
 
     Args:
         features: of real frames, to learn from.
-        facts: what was measured on their polyps.
+        facts: what was measured on their polyps. An attribute that has one value only can't be learned.
 
-    Raises:
-        ConfigurationError: an attribute has one value only.
+    Attributes:
+        attributes: those that it reads.
     """
 
     def __init__(self, features: FrameFeatures, facts: Sequence[PolypFacts]) -> None:
         self._models = {}
         for name in READ:
             values = [getattr(item, name) for item in facts]
-            if len(set(values)) < 2:
-                raise ConfigurationError(f"all {len(values)} polyps to learn from have the same {name}: {values[0]}")
-            model = make_pipeline(
-                StandardScaler(), LogisticRegression(C=_PENALTY, max_iter=2000, class_weight="balanced")
-            )
-            self._models[name] = model.fit(features.of(name), values)
+            if len(set(values)) > 1:
+                model = make_pipeline(
+                    StandardScaler(), LogisticRegression(C=_PENALTY, max_iter=2000, class_weight="balanced")
+                )
+                self._models[name] = model.fit(features.of(name), values)
+        self.attributes = tuple(self._models)
 
     def read(self, features: FrameFeatures, facts: Sequence[PolypFacts]) -> dict[str, Flags]:
         """For each attribute, whether what is read agrees with the facts, bool (N,)."""
@@ -145,5 +150,7 @@ def _quarters(image: ImageArray, size: int) -> Iterator[ImageArray]:
 def _cropped(polyps: Sequence[ShownPolyp], size: int) -> Iterator[ImageArray]:
     for polyp in polyps:
         height, width = polyp.image.shape[:2]
-        x, y, w, h = crop_square(polyp.box, width, height)
+        box = mask_box(polyp.mask)
+        assert box is not None, "a polyp has pixels"
+        x, y, w, h = crop_square(box, width, height)
         yield _squeezed(polyp.image[y : y + h, x : x + w], size)

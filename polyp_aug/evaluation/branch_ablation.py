@@ -181,7 +181,7 @@ def summary(found: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any] | Non
     for frames, seen in found.values():
         for name, values in arms.items():
             values["kid"].append(frames["kernel_distance"][name]["value"])
-            for attribute in READ:
+            for attribute in frames["attributes"]:
                 values[attribute].append(frames["reading"][name][attribute]["value"])
             if seen is not None:
                 values["recall"].append(seen["sets"][name]["recall"]["value"])
@@ -205,7 +205,8 @@ def summary(found: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any] | Non
 
 def _measures(found: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any] | None]]) -> list[str]:
     seen = any(report is not None for _, report in found.values())
-    return ["kid", *READ, *(["recall", "recall_ratio"] if seen else [])]
+    attributes = next(iter(found.values()))[0]["attributes"]
+    return ["kid", *attributes, *(["recall", "recall_ratio"] if seen else [])]
 
 
 #: Measure → factor in tables, digits, heading.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polyp_aug.evaluation.attributes import READ
+from polyp_aug.evaluation.attributes import OF_CROP
 from polyp_aug.evaluation.intervals import CONFIDENCE, DRAWS
 from polyp_aug.evaluation.polyp_tables import TRAIN
 from polyp_aug.evaluation.report import Table, interval_text
@@ -13,7 +13,7 @@ from polyp_aug.evaluation.report import Table, interval_text
 
 def frame_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
     """The tables of a report: kernel distances, what is read, and their paired differences."""
-    sets = report["sets"]
+    sets, attributes = report["sets"], report["attributes"]
     distances = [
         (name + (" (floor)" if name == TRAIN else ""), interval_text(found, 2, 1000), str(sets[name]["frames"]))
         for name, found in report["kernel_distance"].items()
@@ -23,24 +23,29 @@ def frame_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
             name,
             *(
                 f"{interval_text(found[attribute], 1, 100)}; {100 * found[attribute]['chance']:.0f}"
-                for attribute in READ
+                for attribute in attributes
             ),
         )
         for name, found in report["reading"].items()
     ]
     tables = [
         Table("Kernel distance of whole frames", ("set", "KID × 1000 (95 %)", "frames"), distances),
-        Table("Attributes that are read as asked for, % (95 %); chance, %", ("set", *READ), reading),
+        Table("Attributes that are read as asked for, % (95 %); chance, %", ("set", *attributes), reading),
     ]
+    measured = [
+        (name, *(interval_text(found[attribute], 1, 100) for attribute in OF_CROP))
+        for name, found in report["measuring"].items()
+    ]
+    tables.append(Table("Attributes that are measured as asked for, % (95 %)", ("set", *OF_CROP), measured))
     if report["reading_differences"]:
         rows = [
             (
                 f"{found['first']} − {found['second']}",
-                *(interval_text(found[attribute], 1, 100) for attribute in READ),
+                *(interval_text(found[attribute], 1, 100) for attribute in attributes),
             )
             for found in report["reading_differences"]
         ]
-        tables.append(Table("Paired differences of what is read, points (95 %)", ("difference", *READ), rows))
+        tables.append(Table("Paired differences of what is read, points (95 %)", ("difference", *attributes), rows))
     return tuple(tables)
 
 
@@ -48,12 +53,15 @@ def frame_notes(extractor: str) -> str:
     """What the figures mean and what they don't, in Markdown."""
     return f"""Features: {extractor}. They can't be compared with figures in other features.
 
-**Kernel distance.** Whole frames, squeezed to a square, the same for real and synthetic; frames without polyps are
-left out. Unbiased KID, all pairs, degree 3; {CONFIDENCE:.0%} bootstrap intervals from drawing whole groups {DRAWS}
-times. The floor is what the real training frames reach.
+**Frames.** Real ones are squeezed to the square size of those that were made, so that sharpness alone tells nobody
+apart. Frames without polyps are left out.
 
-**Attributes.** A logistic regression for each attribute, on features of the real training frames and of crops around
-their polyps, with the values that were measured there. On real frames its rate says how well it reads at all; a model
-can't be told to do better. *Chance* is the rate of always naming the value that was asked for most. Of a frame with
-several polyps the largest counts. Paired differences are of runs with the same masks, captions and noise.
+**Kernel distance.** Of whole frames. Unbiased KID, all pairs, degree 3; {CONFIDENCE:.0%} bootstrap intervals from
+drawing whole groups {DRAWS} times. The floor is what the real training frames reach.
+
+**Attributes.** *Read*: by a logistic regression for each attribute, on features of the real training frames and of
+crops around their polyps, with the values that were measured there. On real frames its rate says how well it reads at
+all; a model can't be told to do better. *Chance* is the rate of always naming the value that was asked for most. Of a
+frame with several polyps the largest counts. *Measured*: the facts themselves, on the frame as it was made; on real
+frames they differ by the squeezing alone. Paired differences are of runs with the same masks, captions and noise.
 """

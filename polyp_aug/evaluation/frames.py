@@ -8,14 +8,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from polyp_aug.captions.dataset import read_captions
 from polyp_aug.captions.facts import FrameFacts, PolypFacts
-from polyp_aug.coco import read_coco, resolve_image
+from polyp_aug.coco import decode_segmentation, read_coco, resolve_image
 from polyp_aug.coco.read import annotations_file
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.evaluation.attributes import (
-    READ,
+    OF_CROP,
     AttributeReader,
+    Flags,
     FrameFeatures,
     ShownPolyp,
     chance_rate,
@@ -31,6 +34,8 @@ from polyp_aug.evaluation.polyp_tables import REAL, TRAIN
 from polyp_aug.evaluation.report import Table, digest_of, make_folder, versions, write_report
 from polyp_aug.generation.run_folder import FRAMES, read_records, read_run, task_of
 from polyp_aug.images import read_image
+from polyp_aug.training.captioned import draw_frame
+from polyp_aug.training.frames import Frame
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class _Set:
     digest: str
     features: FrameFeatures
     facts: list[PolypFacts]
+    measured: list[PolypFacts]
     groups: list[str]
     orders: list[str]
 
@@ -72,8 +78,9 @@ def evaluate_frames(
 ) -> FrameEvaluation:
     """Measure runs of whole frames against real frames that no generator has seen.
 
-    Writes `report.json` and `report.md`: the kernel distance of whole frames, and how often a classifier that learned
-    on `train` reads the attributes that were asked for. Frames without polyps are left out.
+    Writes `report.json` and `report.md`: the kernel distance of whole frames, and how often the attributes that were
+    asked for are read by a classifier that learned on `train`, and measured again. Frames without polyps are left out.
+    Real frames are squeezed to the runs' size first.
 
     Args:
         real: held-out real frames.
@@ -85,7 +92,7 @@ def evaluate_frames(
         observer: called with each set's name when it is begun.
 
     Raises:
-        ConfigurationError: a folder is no run of whole frames, or a set is too small.
+        ConfigurationError: a folder is no run of whole frames, frames have several sizes, or a set is too small.
         CocoError: a COCO file breaks the format.
         ImageError: a frame can't be read.
         RunFolderDamagedError: a record can't be trusted.
@@ -96,10 +103,14 @@ def evaluate_frames(
         raise ConfigurationError(f"a run can't be named {sorted(reserved)[0]!r}" if reserved else "no run to measure")
     sets: dict[str, _Set] = {}
     sources: dict[str, CaptionedSet | Path] = {REAL: real, TRAIN: train, **runs}
+    for run in runs.values():
+        if task_of(read_run(run)) != FRAMES:
+            raise ConfigurationError(f"{run}: expected a run of whole frames, as ccis_diff makes them")
+    size = _common_size(runs)
     for name, source in sources.items():
         if observer is not None:
             observer(name)
-        sets[name] = _real(source, extractor) if isinstance(source, CaptionedSet) else _made(source, extractor)
+        sets[name] = _real(source, size, extractor) if isinstance(source, CaptionedSet) else _made(source, extractor)
     distances = kernel_distances(
         _whole(REAL, sets[REAL]), [_whole(name, item) for name, item in sets.items() if name != REAL], seed=seed
     )
@@ -118,6 +129,16 @@ def evaluate_frames(
             {"first": first, "second": second, **found.to_dict()}
             for (first, second), found in distances.differences.items()
         ],
+        "size": size,
+        "attributes": list(reader.attributes),
+        "measuring": {
+            name: {
+                attribute: reading_rate(flags, seed=seed, name="reading").to_dict()
+                for attribute, flags in _measured(item).items()
+            }
+            for name, item in sets.items()
+            if name != TRAIN
+        },
         "reading": {
             name: {
                 attribute: {
@@ -136,7 +157,7 @@ def evaluate_frames(
                     attribute: paired_difference(
                         right[first][attribute], right[second][attribute], seed=seed, name="reading"
                     ).to_dict()
-                    for attribute in READ
+                    for attribute in reader.attributes
                 },
             }
             for first, second in combinations(runs, 2)
@@ -153,7 +174,25 @@ def _whole(name: str, found: _Set) -> FeatureSet:
     return FeatureSet(name, found.features.whole, found.groups)
 
 
-def _real(source: CaptionedSet, extractor: FeatureExtractor) -> _Set:
+def _measured(found: _Set) -> dict[str, Flags]:
+    """For each attribute that the picture decides, whether it is measured as it was asked for."""
+    return {
+        name: np.array(
+            [getattr(one, name) == getattr(other, name) for one, other in zip(found.measured, found.facts, strict=True)]
+        )
+        for name in OF_CROP
+    }
+
+
+def _common_size(runs: Mapping[str, Path]) -> int:
+    """The side of the frames of all runs."""
+    sizes = {(image.width, image.height) for run in runs.values() for image in read_coco(run).images}
+    if len(sizes) != 1 or len(set(next(iter(sizes)))) != 1:
+        raise ConfigurationError(f"runs have frames of {sorted(sizes)} pixels, expected squares of one size")
+    return next(iter(sizes))[0]
+
+
+def _real(source: CaptionedSet, size: int, extractor: FeatureExtractor) -> _Set:
     dataset, records = read_coco(source.data), read_captions(source.captions)
     objects = dataset.by_image()
     shown, groups, orders = [], [], []
@@ -161,33 +200,49 @@ def _real(source: CaptionedSet, extractor: FeatureExtractor) -> _Set:
         record = records.get(image.id)
         if record is None or not record.facts.polyps:
             continue
-        boxes = {item.id: item.bbox for item in objects[image.id]}
-        if record.file_name != image.file_name or record.annotation_ids[0] not in boxes:
+        polyps = {item.id: item for item in objects[image.id]}
+        if record.file_name != image.file_name or record.annotation_ids[0] not in polyps:
             raise ConfigurationError(f"{source.captions}: its image {image.id} is not that of {source.data}")
-        picture = read_image(resolve_image(dataset.image_root, image.file_name))
-        shown.append(ShownPolyp(picture, boxes[record.annotation_ids[0]], record.facts.polyps[0]))
+        largest = polyps[record.annotation_ids[0]]
+        picture, mask = draw_frame(
+            Frame(resolve_image(dataset.image_root, image.file_name), (largest.bbox,), (largest.segmentation,)), size
+        )
+        if not mask.any():
+            continue
+        shown.append(ShownPolyp(picture, mask, record.facts.polyps[0]))
         groups.append(group_of(image))
         orders.append(image.file_name)
     if not shown:
         raise ConfigurationError(f"{source.captions}: no frame with polyps has a caption")
     digest = digest_of([annotations_file(source.data), source.captions])
-    return _Set(digest, describe(extractor, shown), [item.facts for item in shown], groups, orders)
+    return _shown(digest, shown, groups, orders, extractor)
 
 
 def _made(run: Path, extractor: FeatureExtractor) -> _Set:
-    if task_of(read_run(run)) != FRAMES:
-        raise ConfigurationError(f"{run}: expected a run of whole frames, as ccis_diff makes them")
     shown, groups, orders = [], [], []
     for record in read_records(run):
         if record["status"] != "made":
             continue
         largest = max(record["objects"], key=lambda item: item["area"])
         facts = FrameFacts.from_dict(record["facts"]).polyps[0]
-        shown.append(ShownPolyp(read_image(run / "images" / record["file_name"]), tuple(largest["bbox"]), facts))
+        mask = decode_segmentation(largest["segmentation"], record["width"], record["height"])
+        shown.append(ShownPolyp(read_image(run / "images" / record["file_name"]), mask, facts))
         background = record["background"]
         groups.append(str(background.get("group") or background["file"]))
         orders.append(f"{record['key']} {record['caption']}")
     if not shown:
         raise ConfigurationError(f"{run}: no frame was made")
-    digest = digest_of([run / "annotations.json"])
-    return _Set(digest, describe(extractor, shown), [item.facts for item in shown], groups, orders)
+    return _shown(digest_of([run / "annotations.json"]), shown, groups, orders, extractor)
+
+
+def _shown(
+    digest: str, shown: list[ShownPolyp], groups: list[str], orders: list[str], extractor: FeatureExtractor
+) -> _Set:
+    return _Set(
+        digest,
+        describe(extractor, shown),
+        [item.facts for item in shown],
+        [item.measured for item in shown],
+        groups,
+        orders,
+    )

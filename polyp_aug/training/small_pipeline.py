@@ -161,9 +161,11 @@ def build_tokenizer(words: Sequence[str], length: int = _LENGTH) -> CLIPTokenize
 
 
 def _merges(word: str) -> Iterator[tuple[str, str]]:
-    """The pairs that join a word's letters from the left: (p, o), (po, l), …"""
-    pieces = [*word[:-1], f"{word[-1]}</w>"]
-    joined = pieces[0]
-    for piece in pieces[1:]:
-        yield joined, piece
-        joined += piece
+    """The pairs that join a word's letters from its end: (y, p), (l, yp), …
+
+    Only what ends a word is ever joined, so that no word's pairs come in the way of another's.
+    """
+    joined = f"{word[-1]}</w>"
+    for letter in reversed(word[:-1]):
+        yield letter, joined
+        joined = letter + joined

@@ -30,6 +30,7 @@ class CCISDiff:
     Args:
         weights: of `load_ccis_weights`.
         sampling: scheduler, steps, guidance.
+        guide_mask: see `CCISDiffPipeline`.
         size: side in pixels at which the model works; None takes the one that it was trained at.
         batch_size: frames that are made together, at most.
 
@@ -40,7 +41,13 @@ class CCISDiff:
     name = "ccis_diff"
 
     def __init__(
-        self, weights: CCISWeights, sampling: Sampling, *, size: int | None = None, batch_size: int = 8
+        self,
+        weights: CCISWeights,
+        sampling: Sampling,
+        *,
+        guide_mask: bool = False,
+        size: int | None = None,
+        batch_size: int = 8,
     ) -> None:
         self.sampling = sampling
         self.revision = weights.revision
@@ -53,6 +60,7 @@ class CCISDiff:
             )
         if batch_size < 1:
             raise ConfigurationError(f"'batch_size' must be at least 1 (got {batch_size})")
+        self._guide_mask = guide_mask
         self._batch_size = batch_size
         self.capabilities = Capabilities(output="frame", feathered=False, needs_text=True, native_size=self._size)
 
@@ -87,10 +95,12 @@ class CCISDiff:
             [job.prompt for job in jobs],
             guidance_scale=self.sampling.guidance_scale,
             num_inference_steps=self.sampling.steps,
+            guide_mask=self._guide_mask,
             generators=[torch.Generator().manual_seed(job.key.torch_seed("noise")) for job in jobs],
         )
         details = self.sampling.to_dict()
         del details["strength"]
+        details["guide_mask"] = self._guide_mask
         return [
             Rejection(f"the model gave one colour ({np.mean(frame, axis=(0, 1)).round()} in R, G, B)")
             if frame.reshape(-1, 3).std(axis=0).mean() < LEAST_SPREAD
@@ -113,7 +123,13 @@ def load_ccis_diff(options: FrameOptions) -> CCISDiff:
         (options.weights, options.base) if options.weights else (str(embedded_frame_weights()), str(embedded_weights()))
     )
     weights = load_ccis_weights(source, base=base or None, device=options.device, dtype=getattr(torch, options.dtype))
-    return CCISDiff(weights, options.sampling, size=options.size, batch_size=options.batch_size)
+    return CCISDiff(
+        weights,
+        options.sampling,
+        guide_mask=options.guides_mask,
+        size=options.size,
+        batch_size=options.batch_size,
+    )
 
 
 def embedded_frame_weights() -> Path:

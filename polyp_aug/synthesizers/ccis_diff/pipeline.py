@@ -90,6 +90,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         guidance_scale: float = 7.0,
         num_inference_steps: int = 20,
         conditioning_scale: float = 1.0,
+        guide_mask: bool = False,
         generators: Sequence[Generator] | None = None,
     ) -> list[ImageArray]:
         """Make frames; a frame depends on its own mask, caption and generator alone, but for rounding.
@@ -98,6 +99,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
             masks: bool (H, W) each, or float (N, 1, H, W): where polyps are to be; empty for a frame without.
             captions: of the frames, as many; "" leaves everything to the mask.
             guidance_scale: weight of the caption against the empty prompt; both see the mask. 1 switches guidance off.
+            guide_mask: let the empty prompt see an empty mask, so that guidance weighs the mask as well.
             num_inference_steps: denoising steps.
             conditioning_scale: weight of the control branch.
             generators: of the noise, on the CPU, one for each frame.
@@ -123,7 +125,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         ids, own = tokenize(self.tokenizer, [*([""] * number if guided else []), *captions])
         prompt, own = embed(self.text_encoder, ids).to(dtype), own.to(device)
         if guided:
-            conditions = torch.cat([conditions, conditions])
+            conditions = torch.cat([torch.zeros_like(conditions) if guide_mask else conditions, conditions])
         complete = FrameInput(self.unet, self.vae, (height, width))
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         shape = (int(self.vae.config.latent_channels), height // self.cell, width // self.cell)
