@@ -100,6 +100,12 @@ class Region:
         return Region(self.x + dx, self.y + dy, self.crop)
 
 
+def squeezed_mask(mask: MaskArray, size: int) -> MaskArray:
+    """A mask, bool (H, W), at `size` × `size` pixels whatever its shape; a pixel is set where half of it is covered."""
+    share = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(share >= 0.5)
+
+
 def mask_box(mask: MaskArray) -> IntBox | None:
     """Tight box, xywh, of the True pixels of a bool mask (H, W), or None where there are none."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8) if mask.flags.c_contiguous else mask.astype(np.uint8))

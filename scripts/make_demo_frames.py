@@ -21,9 +21,9 @@ from polyp_aug.geometry import Region
 from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.phantom import render_phantom
+from polyp_aug.synthesizers.diffusion.sampling import make_scheduler
 from polyp_aug.synthesizers.options import NORMAL, Sampling
 from polyp_aug.synthesizers.polyp_gen.load import embedded_weights
-from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights, load_inpainting_weights
 from polyp_aug.synthesizers.polyp_gen.windows import crop_box, cut_window, match_surroundings
 

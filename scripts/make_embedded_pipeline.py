@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
+from polyp_aug.synthesizers.diffusion.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.weights import load_inpainting_weights
 from polyp_aug.training.folder import publish
 

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from polyp_aug.captions.measures import View, view
 from polyp_aug.coco import decode_segmentation, read_coco, resolve_image
 from polyp_aug.curation.mask_agreement import DEFAULT_MODEL, FEATURES, measure
+from polyp_aug.geometry import squeezed_mask
 from polyp_aug.images import MaskArray, read_image
 
 #: Share of real polyps that the threshold leaves out.
@@ -55,8 +56,7 @@ def examples(source: Path, size: int, seed: int) -> tuple[npt.NDArray[np.float64
         picture = cv2.resize(
             read_image(resolve_image(dataset.image_root, image.file_name)), (size, size), interpolation=cv2.INTER_AREA
         )
-        share = decode_segmentation(polyps[0].segmentation, image.width, image.height).astype(np.float32)
-        mask = np.asarray(cv2.resize(share, (size, size), interpolation=cv2.INTER_AREA) >= 0.5)
+        mask = squeezed_mask(decode_segmentation(polyps[0].segmentation, image.width, image.height), size)
         frame = view(np.asarray(picture, np.uint8))
         moved = elsewhere(mask, frame, generator) if mask.any() else None
         if moved is not None:

@@ -107,7 +107,7 @@ def small_pipeline(
     seed: Seed = 0,
 ) -> None:
     """Write a small inpainting pipeline with random weights around an autoencoder, to be trained by polyp-gen."""
-    from polyp_aug.synthesizers.polyp_gen.quiet import quiet
+    from polyp_aug.synthesizers.diffusion.quiet import quiet
     from polyp_aug.training.small_pipeline import SmallPipelineConfig, build_small_pipeline
 
     config = SmallPipelineConfig(

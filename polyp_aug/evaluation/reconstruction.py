@@ -20,7 +20,7 @@ from polyp_aug.evaluation.sheet import pair_sheet
 from polyp_aug.evaluation.similarity import WINDOW, structural_similarity
 from polyp_aug.images import ImageArray, write_png
 from polyp_aug.keys import Key
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
+from polyp_aug.synthesizers.diffusion.quiet import quiet
 from polyp_aug.training.crops import CropDataset
 from polyp_aug.training.frames import Frame, digest_frames, read_frames
 from polyp_aug.training.reconstruction import colour_difference, psnr

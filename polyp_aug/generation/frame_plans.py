@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
-
 from polyp_aug.captions.dataset import read_captions
 from polyp_aug.captions.facts import FrameFacts
 from polyp_aug.captions.sampling import sample_frame
@@ -18,7 +15,7 @@ from polyp_aug.captions.thresholds import default_table
 from polyp_aug.coco import CocoDataset, decode_segmentation
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.mask_drawer import MaskDrawer
-from polyp_aug.geometry import IntBox, Region
+from polyp_aug.geometry import IntBox, Region, squeezed_mask
 from polyp_aug.images import MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.references import image_source
@@ -161,9 +158,8 @@ class CaptionedFrames:
         image, record, source = self._rows[number % len(self._rows)]
         masks = []
         for item in self._objects[image.id]:
-            share = decode_segmentation(item.segmentation, image.width, image.height).astype(np.float32)
-            pixels = cv2.resize(share, (self._size, self._size), interpolation=cv2.INTER_AREA) >= 0.5
-            region = Region.from_mask(np.asarray(pixels))
+            mask = decode_segmentation(item.segmentation, image.width, image.height)
+            region = Region.from_mask(squeezed_mask(mask, self._size))
             if region is not None:
                 name = f"{image.file_name}#{item.id}"
                 masks.append(PlannedMask(region, OWN, self._categories[item.category_id], name, source))

@@ -13,7 +13,7 @@ import numpy as np
 from polyp_aug.captions.attributes import OF_MASK
 from polyp_aug.captions.facts import mask_facts
 from polyp_aug.errors import ConfigurationError, SynthesisError
-from polyp_aug.geometry import IntBox, Region, boxes_meet, largest_component, mask_box
+from polyp_aug.geometry import IntBox, Region, boxes_meet, largest_component, mask_box, squeezed_mask
 from polyp_aug.images import MaskArray
 from polyp_aug.keys import Key
 from polyp_aug.polygons import fill_polygon, inscribed_polygon
@@ -140,8 +140,7 @@ class MaskDrawer:
 
     def _squeezed(self, polyp: ReferencePolyp) -> MaskArray:
         width, height = polyp.frame_size
-        mask = polyp.region().to_mask(height, width).astype(np.float32)
-        return np.asarray(cv2.resize(mask, (self._size, self._size), interpolation=cv2.INTER_AREA) >= 0.5)
+        return squeezed_mask(polyp.region().to_mask(height, width), self._size)
 
     def _convex(self, mask: MaskArray, generator: np.random.Generator) -> MaskArray:
         box = mask_box(mask)

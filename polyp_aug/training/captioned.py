@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from polyp_aug.captions.dataset import captions_file, read_captions
 from polyp_aug.coco import decode_segmentation, read_coco, resolve_image
 from polyp_aug.errors import ConfigurationError
+from polyp_aug.geometry import squeezed_mask
 from polyp_aug.images import read_image
 from polyp_aug.keys import Key
 from polyp_aug.synthesizers.ccis_diff.prompts import mirrored
@@ -189,5 +190,4 @@ def draw_frame(frame: Frame, size: int) -> tuple[Any, Any]:
     for segmentation in frame.segmentations:
         mask |= decode_segmentation(segmentation, width, height)
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    share = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8), np.asarray(share >= 0.5)
+    return np.asarray(small, dtype=np.uint8), squeezed_mask(mask, size)

@@ -25,11 +25,12 @@ from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
 from polyp_aug.synthesizers.ccis_diff.pipeline import CCISDiffPipeline
 from polyp_aug.synthesizers.ccis_diff.weights import CCISWeights
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
+from polyp_aug.synthesizers.diffusion.quiet import quiet
 from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.batches import ExampleOrder
 from polyp_aug.training.captioned import CaptionedDataset, CaptionedFrame, digest_captioned
 from polyp_aug.training.captioned_latents import CaptionedLatents, cached_latents, encode_captioned
+from polyp_aug.training.checks import check_learning
 from polyp_aug.training.control import ControlDraw, ControlObjective, ControlTrainer
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
 from polyp_aug.training.frames import digest_frames
@@ -92,23 +93,11 @@ class CCISDiffConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("size", "count", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
-        for name in ("warmup", "lesion_weight", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
-        for name in ("prompt_dropout", "ema"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigurationError(f"{name!r} must be within [0, 1) (got {getattr(self, name)})")
+        check_learning(self)
+        if self.size < 1:
+            raise ConfigurationError(f"'size' must be at least 1 (got {self.size})")
         if self.polyp_frames is not None and not 0.0 <= self.polyp_frames <= 1.0:
             raise ConfigurationError(f"'polyp_frames' must be within 0 … 1 (got {self.polyp_frames})")
-        if not 0.0 < self.learning_rate < 1.0:
-            raise ConfigurationError(f"'learning_rate' must be within (0, 1) (got {self.learning_rate})")
-        if self.schedule not in ("constant", "cosine"):
-            raise ConfigurationError(f"'schedule' must be constant or cosine (got {self.schedule!r})")
-        if self.snr_gamma is not None and self.snr_gamma <= 0:
-            raise ConfigurationError(f"'snr_gamma' must be positive (got {self.snr_gamma})")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.images import ImageArray
 from polyp_aug.keys import Key
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
+from polyp_aug.synthesizers.diffusion.quiet import quiet
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.batches import ExampleOrder
+from polyp_aug.training.checks import check_learning
 from polyp_aug.training.denoiser import Denoiser, Draw, Objective
 from polyp_aug.training.examples import EMPTY_PROMPT, PROMPTS, Example, ExampleDataset, ExampleSettings
 from polyp_aug.training.folder import TrainingFolder, TrainingProgress
@@ -94,21 +95,10 @@ class PolypGenConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("count", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name!r} must be at least 1 (got {getattr(self, name)})")
-        for name in ("warmup", "lesion_weight", "adversarial_weight", "lora_rank", "seed"):
+        check_learning(self)
+        for name in ("adversarial_weight", "lora_rank"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name!r} must not be negative (got {getattr(self, name)})")
-        for name in ("prompt_dropout", "ema"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigurationError(f"{name!r} must be within [0, 1) (got {getattr(self, name)})")
-        if not 0.0 < self.learning_rate < 1.0:
-            raise ConfigurationError(f"'learning_rate' must be within (0, 1) (got {self.learning_rate})")
-        if self.schedule not in ("constant", "cosine"):
-            raise ConfigurationError(f"'schedule' must be constant or cosine (got {self.schedule!r})")
-        if self.snr_gamma is not None and self.snr_gamma <= 0:
-            raise ConfigurationError(f"'snr_gamma' must be positive (got {self.snr_gamma})")
         if self.adversarial_weight and self.lora_rank:
             raise ConfigurationError("'adversarial_weight' needs the whole network to learn: 'lora_rank' must be 0")
         if self.prediction_type not in ("", "epsilon", "v_prediction"):

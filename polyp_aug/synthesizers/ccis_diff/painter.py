@@ -13,10 +13,10 @@ from polyp_aug.errors import ConfigurationError, SynthesisError
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities
 from polyp_aug.synthesizers.ccis_diff.weights import CCISWeights, load_ccis_weights
+from polyp_aug.synthesizers.diffusion.sampling import make_scheduler
 from polyp_aug.synthesizers.frame_options import EMBEDDED_FRAME_WEIGHTS, FrameOptions
 from polyp_aug.synthesizers.options import Sampling
 from polyp_aug.synthesizers.polyp_gen.load import embedded_weights
-from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 
 #: A frame whose values spread less than this, in grey levels, is black or of one colour.
 LEAST_SPREAD = 4.0

@@ -28,9 +28,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.synthesizers.ccis_diff.control_net import CCISControlNet
 from polyp_aug.synthesizers.ccis_diff.pipeline import CCISDiffPipeline
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
-from polyp_aug.synthesizers.polyp_gen.revision import join_revisions, revision_of
-from polyp_aug.synthesizers.sources import hub_arguments
+from polyp_aug.synthesizers.diffusion.quiet import quiet
+from polyp_aug.synthesizers.diffusion.revision import join_revisions, revision_of
+from polyp_aug.synthesizers.diffusion.sources import hub_arguments
 
 #: Channels of the mask encoders' layers, as ControlNet's; as many of them as the autoencoder has levels.
 _MASK_ENCODER = (16, 32, 96, 256)

@@ -1,7 +1,7 @@
 """Polyp-Gen: inpainting with a diffusion model that was trained to paint polyps and to remove them."""
 
+from polyp_aug.synthesizers.diffusion.quiet import quiet
 from polyp_aug.synthesizers.options import Sampling
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
 
 with quiet():
     # transformers announces that it will do without torchvision, which nothing here needs.

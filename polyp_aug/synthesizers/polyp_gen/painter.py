@@ -20,8 +20,8 @@ from polyp_aug.geometry import intersection
 from polyp_aug.images import ImageArray
 from polyp_aug.scene import Job, Painted, Rejection
 from polyp_aug.synthesizers.base import Capabilities, Synthesizer
+from polyp_aug.synthesizers.diffusion.sampling import make_scheduler
 from polyp_aug.synthesizers.options import MASK_MARGIN, NORMAL, Sampling
-from polyp_aug.synthesizers.polyp_gen.sampling import make_scheduler
 from polyp_aug.synthesizers.polyp_gen.weights import InpaintingWeights
 from polyp_aug.synthesizers.polyp_gen.windows import Window, crop_box, cut_window, frame_size, match_surroundings
 

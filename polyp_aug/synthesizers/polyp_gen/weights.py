@@ -27,9 +27,9 @@ from safetensors import SafetensorError
 
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.optional import require
-from polyp_aug.synthesizers.polyp_gen.quiet import quiet
-from polyp_aug.synthesizers.polyp_gen.revision import CONFIGURATIONS, join_revisions, lora_file, revision_of
-from polyp_aug.synthesizers.sources import hub_arguments, is_unpinned, parse_hub_id
+from polyp_aug.synthesizers.diffusion.quiet import quiet
+from polyp_aug.synthesizers.diffusion.revision import CONFIGURATIONS, join_revisions, lora_file, revision_of
+from polyp_aug.synthesizers.diffusion.sources import hub_arguments, is_unpinned, parse_hub_id
 
 #: Input channels of an inpainting UNet.
 INPUT_CHANNELS = 9
