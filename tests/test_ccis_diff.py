@@ -21,6 +21,7 @@ from polyp_aug.scene import Job, Painted
 from polyp_aug.synthesizers.ccis_diff.attention import TextAwareAttnProcessor, text_aware_map
 from polyp_aug.synthesizers.ccis_diff.blur import blur_masks
 from polyp_aug.synthesizers.ccis_diff.control_net import CCISControlNet
+from polyp_aug.synthesizers.ccis_diff.guidance import Guidance
 from polyp_aug.synthesizers.ccis_diff.pipeline import CCISDiffPipeline
 from polyp_aug.synthesizers.ccis_diff.prompts import mirrored, tokenize
 from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
@@ -331,8 +332,30 @@ def test_frames_depend_on_mask_caption_and_noise_alone(folder: Path) -> None:
     # Without a caption there is nothing to weigh.
     np.testing.assert_allclose(unguided[1].astype(int), found[1], atol=1)
     assert (frames(pipeline, captions, conditioning_scale=0.0)[0] != found[0]).any()
-    guided = frames(pipeline, captions, guide_mask=True)
+    guided = frames(pipeline, captions, mask_guidance_scale=2.0)
     assert (guided[1] != found[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("caption", "mask", "terms"),
+    [
+        # The paper's, both as one, none, and each of its own.
+        (7.0, 1.0, [(True, False, -6.0), (True, True, 7.0)]),
+        (1.5, 1.5, [(False, False, -0.5), (True, True, 1.5)]),
+        (1.0, 1.0, [(True, True, 1.0)]),
+        (4.0, 1.5, [(False, False, -0.5), (True, False, -2.5), (True, True, 4.0)]),
+    ],
+)
+def test_guidance_runs_only_what_counts(caption: float, mask: float, terms: list[tuple[bool, bool, float]]) -> None:
+    guidance = Guidance.of(caption, mask)
+    assert guidance.terms == tuple(terms)
+    known = {(False, False): 2.0, (True, False): 3.0, (True, True): 7.0}
+    given = torch.cat([torch.full((2, 1, 1, 1), known[term[:2]]) for term in guidance.terms])
+    expected = 2.0 + mask * (3.0 - 2.0) + caption * (7.0 - 3.0)
+    torch.testing.assert_close(guidance.combined(given), torch.full((2, 1, 1, 1), expected))
+    masks = torch.ones(2, 1, 4, 4)
+    assert [float(part.max()) for part in guidance.masks(masks).chunk(len(terms))] == [float(term[0]) for term in terms]
+    assert guidance.captions(["a", "b"]) == [text for term in terms for text in (("a", "b") if term[1] else ("", ""))]
 
 
 def test_a_pipeline_of_four_channels_works_as_well(tmp_path: Path) -> None:
@@ -435,7 +458,7 @@ def test_it_is_a_synthesizer_of_whole_frames(folder: Path) -> None:
     assert isinstance(results[2], Painted)
     assert np.abs(again.image.astype(int) - results[2].image).max() <= 1
     sampling = {"sampler": "ddim", "num_inference_steps": 2, "guidance_scale": 7.0}
-    assert results[2].details == sampling | {"guide_mask": False}
+    assert results[2].details == sampling | {"mask_guidance_scale": 1.0}
     with pytest.raises(ConfigurationError, match="a frame of 64×64 pixels is asked for, expected 32×32"):
         found.paint([job("red", size=64)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,22 @@ from runs import config
 
 from polyp_aug.captions.facts import PolypFacts
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.evaluation.attributes import READ, AttributeReader, FrameFeatures, chance_rate, reading_rate
+from polyp_aug.evaluation.attributes import (
+    READ,
+    AttributeReader,
+    FrameFeatures,
+    box_numbers,
+    chance_rate,
+    reading_rate,
+    uniform_rate,
+)
 from polyp_aug.evaluation.branch_ablation import ARMS, BranchTraining, ablate_branch, summary
 from polyp_aug.evaluation.features import EfficientNetLiteFeatures
-from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
+from polyp_aug.evaluation.frames import CaptionedSet, FrameDetector, evaluate_frames
+from polyp_aug.evaluation.recall import Detections
 from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.generation.generate import generate
+from polyp_aug.images import ImageArray
 from polyp_aug.synthesizers.frame_options import FrameOptions
 from polyp_aug.training.captioned import read_captioned_frames
 from polyp_aug.training.ccis_diff import CCISDiffConfig
@@ -64,7 +75,7 @@ def test_attributes_are_read_from_features_that_hold_them() -> None:
     def told(seed: int) -> FrameFeatures:
         generator = np.random.default_rng(seed)
         signal = np.array([[encode[name][getattr(item, name)] for name in READ] for item in known], float)
-        return FrameFeatures(*(np.hstack([signal, generator.normal(0, 0.2, (64, 2))]) for _ in range(3)))
+        return FrameFeatures(*(np.hstack([signal, generator.normal(0, 0.2, (64, 2))]) for _ in range(4)))
 
     reader = AttributeReader(told(0), known)
     right = reader.read(told(1), known)
@@ -72,7 +83,7 @@ def test_attributes_are_read_from_features_that_hold_them() -> None:
     assert all(flags.mean() > 0.95 for flags in right.values())
     wrong = reader.read(told(1), [replace(item, colour={"pale": "reddish"}.get(item.colour, "pale")) for item in known])
     assert wrong["colour"].mean() < 0.05
-    assert chance_rate(known, "colour") == 0.5
+    assert chance_rate(known, "colour") == uniform_rate(known, "colour") == 0.5
     interval = reading_rate(right["size"], seed=0, name="x")
     assert interval.low <= interval.value <= interval.high
     poorer = AttributeReader(told(0), [replace(item, colour="pale") for item in known])
@@ -94,6 +105,41 @@ def test_frames_are_measured_beside_real_ones(captioned: CaptionedSet, run: Path
     [difference] = report["reading_differences"]
     assert (difference["first"], difference["second"], difference["place"]["value"]) == ("a", "b", 0.0)
     assert "Kernel distance of whole frames" in (tmp_path / "report.md").read_text()
+
+
+def test_boxes_are_described_by_the_surest_two() -> None:
+    boxes = np.array([[10.0, 20.0, 20.0, 10.0], [0.0, 0.0, 50.0, 50.0], [60.0, 30.0, 40.0, 20.0]])
+    found = box_numbers(Detections(boxes, np.array([0.2, 0.1, 0.9])), (100, 200))
+    first, second = found.reshape(2, 10)
+    np.testing.assert_allclose(first[:7], [0.4, 0.4, 0.2, 0.2, 0.2, np.log(0.21), 0.9])
+    np.testing.assert_allclose(first[7:], [0.1, 0.1, 0.1], atol=1e-12)
+    np.testing.assert_allclose(second[:4], [0.1, 0.25, 0.1, 0.1])
+    nothing = box_numbers(Detections(np.zeros((0, 4)), np.zeros(0)), (100, 200))
+    assert nothing.reshape(2, 10)[0].tolist() == [0.5, 0.5, 0, 0, 0, np.log(0.01), 0, 0, 0, 0]
+
+
+def test_a_detector_reads_place_and_size(captioned: CaptionedSet, run: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def detect(pictures: Sequence[ImageArray]) -> list[Detections]:
+        """Boxes that have nothing to do with the pictures, but for those of the real set: every frame by its number."""
+        asked.append(len(pictures))
+        places = np.linspace(0, 30, len(pictures))
+        return [Detections(np.array([[place, place, 8.0, 8.0]]), np.ones(1)) for place in places]
+
+    found = evaluate_frames(
+        captioned,
+        captioned,
+        {"a": run},
+        tmp_path,
+        extractor=EfficientNetLiteFeatures(),
+        detector=FrameDetector(detect, {"config": "boxes"}),
+    )
+    assert asked == [10, 10, 10]
+    assert found.report["detector"] == {"config": "boxes"}
+    # The same boxes on both sets are read alike, though the pictures of one are noise.
+    assert found.report["reading"]["a"]["place"]["value"] == found.report["reading"]["real"]["place"]["value"]
+    assert "the two surest boxes of boxes" in (tmp_path / "report.md").read_text()
 
 
 def test_what_can_not_be_measured_is_named(

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.training.objective import clean_latents, denoising_target, lesion_guided_loss, min_snr_weights
+from polyp_aug.training.objective import clean_latents, denoising_target, lesion_guided_loss, min_snr_weights, tone_loss
 
 TYPES = ("epsilon", "v_prediction")
 
@@ -89,6 +89,23 @@ def test_the_lesion_counts_more() -> None:
         for off, part in ((inside, share), (outside, 1 - share))
     ]
     assert per_pixel == pytest.approx([1.5, 1.0], rel=1e-5)
+
+
+def test_the_tone_is_the_mean_error_of_lesion_and_surroundings() -> None:
+    target, _, prediction, mask, _ = batch()
+    mask[0], mask[1] = 0.0, 1.0
+    weights = torch.linspace(0.5, 1.0, 6)
+    expected = 0.0
+    for number in range(6):
+        error = (target - prediction)[number].double().numpy()
+        inside = mask[number, 0].numpy() > 0
+        for region in (inside, ~inside):
+            if region.any():
+                expected += float(weights[number]) * np.square(error[:, region].mean(axis=1)).mean() / 6
+    assert float(tone_loss(prediction, target, mask, weights)) == pytest.approx(expected, rel=1e-5)
+    # An error that averages out over both regions counts nothing.
+    waves = torch.tensor([1.0, -1.0]).repeat(5).expand(6, 4, 8, 10)
+    assert float(tone_loss(waves, torch.zeros_like(waves), torch.zeros(6, 1, 8, 10), weights)) == pytest.approx(0.0)
 
 
 def test_wrong_settings_are_named() -> None:

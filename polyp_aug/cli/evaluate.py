@@ -14,6 +14,7 @@ from polyp_aug.cli.output import errors, parse_named, progress_bar, show_report
 
 if TYPE_CHECKING:
     from polyp_aug.evaluation.detector_recall import RecallEvaluation
+    from polyp_aug.evaluation.frames import FrameDetector
 
 app = typer.Typer(
     help="Measure networks, synthetic polyps and proposed places against real frames.", no_args_is_help=True
@@ -144,10 +145,16 @@ def frames(
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.md.")],
     captions: Annotated[Path | None, typer.Option(help="Captions of --real; beside it by default.")] = None,
     train_captions: Annotated[Path | None, typer.Option(help="Captions of --train; beside it by default.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Config of a detector, of mmdet, trained on real frames: reads place and size.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Its weights.")] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
 ) -> None:
     """Measure whole frames against real ones: kernel distance (KID), and whether they show what was asked for."""
     runs = _sets(run)
+    if (config is None) != (checkpoint is None):
+        raise typer.BadParameter("--config and --checkpoint belong together")
     from polyp_aug.captions.dataset import captions_file
     from polyp_aug.evaluation.features import EfficientNetLiteFeatures
     from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
@@ -158,10 +165,18 @@ def frames(
         runs,
         out,
         extractor=EfficientNetLiteFeatures(),
+        detector=_frame_detector(config, checkpoint) if config and checkpoint else None,
         seed=seed,
         observer=lambda name: errors.print(f"features of {name}", markup=False, highlight=False),
     )
     show_report(result.tables, out)
+
+
+def _frame_detector(config: Path, checkpoint: Path) -> FrameDetector:
+    from polyp_aug.evaluation.frames import FrameDetector
+    from polyp_aug.integrations.mmdet.inference import detect_pictures, detector_facts
+
+    return FrameDetector(partial(detect_pictures, config, checkpoint), detector_facts(config, checkpoint))
 
 
 @app.command("ablation")
@@ -269,7 +284,12 @@ def branch_ablation(
     polyp_frames: Annotated[float | None, typer.Option(help="Share of examples from frames with polyps.")] = None,
     sampling_steps: Annotated[int, typer.Option(help="Denoising steps.")] = 20,
     guidance: Annotated[float, typer.Option(help="Weight of the caption.")] = 7.0,
-    guide_mask: Annotated[bool, typer.Option("--guide-mask", help="Let guidance weigh the mask as well.")] = False,
+    mask_guidance: Annotated[float, typer.Option(help="Weight of the mask; 1 is without.")] = 1.0,
+    prompt_dropout: Annotated[float, typer.Option(help="Share of captions that are emptied.")] = 0.5,
+    tone_weight: Annotated[float, typer.Option(help="Weight of a loss of the mean colour; the paper has none.")] = 0.0,
+    small_text_encoder: Annotated[
+        bool, typer.Option("--small-text-encoder", help="As in `train ccis-diff`: a new one for each arm.")
+    ] = False,
     mixed_precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     cache: Annotated[Path | None, typer.Option(help="Folder for latents; OUT/cache by default.")] = None,
     detector_config: Annotated[
@@ -310,8 +330,11 @@ def branch_ablation(
         learning_rate=learning_rate,
         schedule="cosine",
         warmup=warmup,
+        prompt_dropout=prompt_dropout,
         polyp_frames=polyp_frames,
+        tone_weight=tone_weight,
         ema=ema,
+        text_encoder=small_text_encoder,
     )
     result = ablate_branch(
         BranchTraining(
@@ -322,14 +345,18 @@ def branch_ablation(
             read_captioned_frames(validation, [captioned(path).captions for path in validation]),
             TrainingOptions(cache=cache or out / "cache", trackers=(), save_every=100, sample_every=0),
             mixed_precision,
+            small_text_encoder,
         ),
         out,
         real=captioned(real),
         train=captioned(train),
-        making=FrameOptions(num_inference_steps=sampling_steps, guidance_scale=guidance, guide_mask=guide_mask),
+        making=FrameOptions(
+            num_inference_steps=sampling_steps, guidance_scale=guidance, mask_guidance_scale=mask_guidance
+        ),
         extractor=EfficientNetLiteFeatures(),
         seeds=seed or [0, 1, 2],
         recall=recall,
+        detector=_frame_detector(detector_config, checkpoint) if detector_config and checkpoint else None,
         observer=lambda name, progress: errors.print(
             f"{name}: step {progress.step}/{progress.steps}  loss {progress.loss:.4f}", markup=False, highlight=False
         ),

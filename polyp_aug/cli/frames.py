@@ -39,12 +39,9 @@ MaskShares = Annotated[
 CheckMasks = Annotated[
     bool, typer.Option(help="Annotate a polyp only where the frame agrees with its mask.", rich_help_panel=PANEL)
 ]
-GuideMask = Annotated[
-    bool | None,
-    typer.Option(
-        help="Let guidance weigh the mask as well as the caption; as by default with the package's weights.",
-        rich_help_panel=PANEL,
-    ),
+MaskGuidance = Annotated[
+    float | None,
+    typer.Option(help="Weight of the mask against an empty one; 1, the paper's, is without.", rich_help_panel=PANEL),
 ]
 FrameSize = Annotated[
     int | None, typer.Option(help="Side of the frames in pixels; the weights' own by default.", rich_help_panel=PANEL)
@@ -59,13 +56,13 @@ _MAKING = {
     "sampler": "sampler",
     "steps": "num_inference_steps",
     "guidance": "guidance_scale",
-    "guide_mask": "guide_mask",
+    "mask_guidance": "mask_guidance_scale",
     "frame_size": "size",
     "batch_size": "batch_size",
 }
 
 #: Flags that only whole frames read.
-_OWN = ("attribute", "captions", "mask_shares", "frame_size")
+_OWN = ("attribute", "captions", "mask_shares", "mask_guidance", "frame_size")
 
 #: Flags that whole frames don't read.
 _OTHERS = (
@@ -124,8 +121,7 @@ def frames_config(synthesizer: str, flags: Mapping[str, Any]) -> FramesConfig:
 
 def refuse_frame_flags(flags: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` where a flag is given that only whole frames read."""
-    given = [name for name in _OWN if flags[name]] + ([] if flags["check"] else ["no_check"])
-    given += ["guide_mask"] if flags["guide_mask"] is not None else []
+    given = [name for name in _OWN if flags[name] is not None] + ([] if flags["check"] else ["no_check"])
     if given:
         raise ConfigurationError(f"'{_flag(given[0])}' is for the synthesizer {CCIS_DIFF}")
 

@@ -274,6 +274,9 @@ def ccis_diff(
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Mirror frames, and left and right in their captions.")] = True,
     lesion_weight: Annotated[float, typer.Option(help="Weight of a lesion-guided loss; the paper has none.")] = 0.0,
+    tone_weight: Annotated[
+        float, typer.Option(help="Weight of a loss of the mean colour of polyps and mucosa; the paper has none.")
+    ] = 0.0,
     snr_gamma: Annotated[
         float | None, typer.Option(help="γ of min-SNR weights: less weight on what is nearly free of noise.")
     ] = None,
@@ -337,6 +340,7 @@ def ccis_diff(
         polyp_frames=polyp_frames,
         mirror=mirror,
         lesion_weight=lesion_weight,
+        tone_weight=tone_weight,
         snr_gamma=snr_gamma,
         ema=ema,
         text_encoder=small_text_encoder or train_text_encoder,

@@ -1,14 +1,18 @@
 """Whether a frame shows what its caption says: a classifier, trained on real frames, reads the attributes.
 
-For each attribute a logistic regression on features of real frames, with the values that were measured on them (see
-`polyp_aug.captions`). Colour, texture and type are read from a crop around the polyp, place and size from the frame and
-its quarters. What it reads on frames that were made is compared with what was asked for. Beside it the facts themselves
-are measured again, on the frame as it was made.
+For each attribute a logistic regression that learned on real frames, with the values that were measured on them (see
+`polyp_aug.captions`). What it reads on frames that were made is compared with what was asked for. Beside it the facts
+themselves are measured again, on the frame as it was made.
+
+- Place and size: from the two surest boxes of a detector that was trained on real frames, if there is one; else from
+  features of the frame and its quarters.
+- Colour: from the mean colours of 8 × 8 fields of a crop around the polyp.
+- Texture and type: from features of that crop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +26,7 @@ from polyp_aug.captions.facts import PolypFacts, measure_facts
 from polyp_aug.evaluation.crops import crop_square
 from polyp_aug.evaluation.features import FeatureExtractor, Features
 from polyp_aug.evaluation.intervals import Interval, percentile_interval, resampled_counts
+from polyp_aug.evaluation.recall import Detections
 from polyp_aug.geometry import mask_box
 from polyp_aug.images import ImageArray, MaskArray
 
@@ -30,10 +35,22 @@ OF_FRAME = ("place", "size")
 OF_CROP = ("colour", "texture", "type")
 READ = (*OF_FRAME, *OF_CROP)
 
-#: Strength of the regression's penalty (scikit-learn's C): there are more features than frames.
-_PENALTY = 0.003
+#: scikit-learn's C of a regression on D features is this over D: many features need a strong penalty.
+_FREEDOM = 3.0
+
+#: Fields of a crop along each side whose mean colours are taken.
+_FIELDS = 8
+
+#: L of a dark field is taken for this, where colours are divided by it.
+_DARKEST = 8.0
+
+#: Boxes of a detector that are looked at, and numbers of each.
+_BOXES = 2
 
 Flags = npt.NDArray[np.bool_]
+
+#: Gives the boxes of pictures, uint8 RGB (H, W, 3).
+PictureDetector = Callable[[Sequence[ImageArray]], Sequence[Detections]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +79,67 @@ class FrameFeatures:
 
     Attributes:
         whole: of the frames, squeezed to a square, float64 (N, D).
-        parts: of the frames and of their quarters, one after the other, float64 (N, 5 D): where things are.
-        crops: of a square around the polyp, float64 (N, D).
+        places: where things are, float64 (N, …): `box_numbers`, or features of the frames and their quarters.
+        tones: colours of a square around the polyp, float64 (N, 192).
+        crops: of that square, float64 (N, D).
     """
 
     whole: Features
-    parts: Features
+    places: Features
+    tones: Features
     crops: Features
 
     def of(self, attribute: str) -> Features:
         """What an attribute is read from."""
-        return self.parts if attribute in OF_FRAME else self.crops
+        if attribute in OF_FRAME:
+            return self.places
+        return self.tones if attribute == "colour" else self.crops
 
 
-def describe(extractor: FeatureExtractor, polyps: Sequence[ShownPolyp]) -> FrameFeatures:
-    """The features of frames; see `FrameFeatures`."""
+def describe(
+    extractor: FeatureExtractor, polyps: Sequence[ShownPolyp], detect: PictureDetector | None = None
+) -> FrameFeatures:
+    """The features of frames.
+
+    Args:
+        extractor: of features.
+        polyps: frames with their largest polyp.
+        detect: a detector that was trained on real frames.
+    """
     size = extractor.size
     whole = extractor.extract(_squeezed(polyp.image, size) for polyp in polyps)
-    quarters = extractor.extract(quarter for polyp in polyps for quarter in _quarters(polyp.image, size))
-    crops = extractor.extract(_cropped(polyps, size))
-    return FrameFeatures(whole, np.hstack([whole, quarters.reshape(len(whole), -1)]), crops)
+    if detect is None:
+        quarters = extractor.extract(quarter for polyp in polyps for quarter in _quarters(polyp.image, size))
+        places = np.hstack([whole, quarters.reshape(len(whole), -1)])
+    else:
+        found = detect([polyp.image for polyp in polyps])
+        places = np.stack(
+            [box_numbers(boxes, polyp.image.shape[:2]) for boxes, polyp in zip(found, polyps, strict=True)]
+        )
+    tones = np.stack([_tones(crop) for crop in _cropped(polyps, size)])
+    return FrameFeatures(whole, places, tones, extractor.extract(_cropped(polyps, size)))
+
+
+def box_numbers(found: Detections, shape: tuple[int, ...]) -> Features:
+    """What the two surest boxes of a frame tell of place and size, float64 (20,).
+
+    Of each: centre, width, height, the root of its area, its logarithm, the score, and how far the centre is from the
+    frame's, along each axis and along that where it is farther; lengths over the frame's. A box that is missing has no
+    size and stands in the centre.
+
+    Args:
+        found: boxes and scores.
+        shape: height and width of the frame in pixels.
+    """
+    height, width = shape[:2]
+    rows = []
+    surest = np.argsort(-found.scores, kind="stable")[:_BOXES]
+    boxes = [(*(found.boxes[index] / (width, height, width, height)), found.scores[index]) for index in surest]
+    for x, y, w, h, score in [*boxes, *[(0.5, 0.5, 0.0, 0.0, 0.0)] * (_BOXES - len(boxes))]:
+        across, down, root = x + w / 2, y + h / 2, np.sqrt(w * h)
+        away = abs(across - 0.5), abs(down - 0.5)
+        rows += [across, down, w, h, root, np.log(root + 0.01), score, *away, max(away)]
+    return np.array(rows, dtype=np.float64)
 
 
 class AttributeReader:
@@ -100,10 +158,9 @@ class AttributeReader:
         for name in READ:
             values = [getattr(item, name) for item in facts]
             if len(set(values)) > 1:
-                model = make_pipeline(
-                    StandardScaler(), LogisticRegression(C=_PENALTY, max_iter=2000, class_weight="balanced")
-                )
-                self._models[name] = model.fit(features.of(name), values)
+                known = features.of(name)
+                regression = LogisticRegression(C=_FREEDOM / known.shape[1], max_iter=2000, class_weight="balanced")
+                self._models[name] = make_pipeline(StandardScaler(), regression).fit(known, values)
         self.attributes = tuple(self._models)
 
     def read(self, features: FrameFeatures, facts: Sequence[PolypFacts]) -> dict[str, Flags]:
@@ -112,6 +169,11 @@ class AttributeReader:
             name: np.asarray(model.predict(features.of(name)) == np.array([getattr(item, name) for item in facts]))
             for name, model in self._models.items()
         }
+
+
+def uniform_rate(facts: Sequence[PolypFacts], name: str) -> float:
+    """How often a guess would be right: one over the number of values that are asked for."""
+    return 1.0 / len({getattr(item, name) for item in facts})
 
 
 def chance_rate(facts: Sequence[PolypFacts], name: str) -> float:
@@ -133,6 +195,14 @@ def paired_difference(first: Flags, second: Flags, *, seed: int, name: str) -> I
 def _rate(values: npt.NDArray[np.float64], seed: int, name: str) -> Interval:
     counts = resampled_counts(len(values), seed=seed, name=name)
     return percentile_interval(float(values.mean()), counts @ values / counts.sum(axis=1))
+
+
+def _tones(crop: ImageArray) -> Features:
+    """a / L, b / L and L of the fields of a crop, in CIELAB: light changes a and b as it changes L."""
+    lab = cv2.cvtColor(crop.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    fields = cv2.resize(lab, (_FIELDS, _FIELDS), interpolation=cv2.INTER_AREA).astype(np.float64)
+    light = np.maximum(fields[..., :1], _DARKEST)
+    return np.concatenate([fields[..., 1:] / light, fields[..., :1] / 100.0], axis=-1).ravel()
 
 
 def _squeezed(image: ImageArray, size: int) -> ImageArray:

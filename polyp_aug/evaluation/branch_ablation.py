@@ -14,16 +14,17 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from polyp_aug.captions.template import vocabulary
 from polyp_aug.evaluation.ablation import RecallMeasure
 from polyp_aug.evaluation.attributes import READ
 from polyp_aug.evaluation.features import FeatureExtractor
-from polyp_aug.evaluation.frames import CaptionedSet, evaluate_frames
+from polyp_aug.evaluation.frames import CaptionedSet, FrameDetector, evaluate_frames
 from polyp_aug.evaluation.report import REPORT_NAME, Table, make_folder, write_report
 from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
 from polyp_aug.synthesizers.frame_options import FrameOptions
 from polyp_aug.training.captioned import CaptionedFrame
-from polyp_aug.training.ccis_diff import FINAL_NAME, CCISDiffConfig, train_ccis_diff
+from polyp_aug.training.ccis_diff import FINAL_NAME, CCISDiffConfig, give_small_text_encoder, train_ccis_diff
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.loop import TrainingOptions
 
@@ -63,6 +64,7 @@ class BranchTraining:
         validation: frames to measure the loss on.
         options: see `TrainingOptions`.
         mixed_precision: of the training.
+        small_text_encoder: give every arm a new small text encoder; `config` says that it is trained.
     """
 
     weights: str
@@ -72,6 +74,7 @@ class BranchTraining:
     validation: Sequence[CaptionedFrame]
     options: TrainingOptions
     mixed_precision: str = "no"
+    small_text_encoder: bool = False
 
 
 def ablate_branch(
@@ -84,6 +87,7 @@ def ablate_branch(
     extractor: FeatureExtractor,
     seeds: Sequence[int],
     recall: RecallMeasure | None = None,
+    detector: FrameDetector | None = None,
     observer: Callable[[str, TrainingProgress], None] | None = None,
 ) -> BranchAblation:
     """Train every arm with every seed, make frames, and measure them.
@@ -100,6 +104,7 @@ def ablate_branch(
         extractor: whose features are compared and read.
         seeds: of the runs.
         recall: measures what a detector finds; the first set that it is given is the real one.
+        detector: see `evaluate_frames`.
         observer: called with a run's name and how far its training is.
 
     Raises:
@@ -115,7 +120,7 @@ def ablate_branch(
             if not (run / "annotations.json").is_file():
                 _make(training, name, seed, folder / name, real, making, observer)
         if not (folder / "report" / REPORT_NAME).is_file():
-            evaluate_frames(real, train, runs, folder / "report", extractor=extractor, seed=seed)
+            evaluate_frames(real, train, runs, folder / "report", extractor=extractor, detector=detector, seed=seed)
         if recall is not None and not (folder / "recall" / REPORT_NAME).is_file():
             recall({"real": real.data, **runs}, folder / "recall")
         found[seed] = _read(folder / "report"), None if recall is None else _read(folder / "recall")
@@ -147,6 +152,8 @@ def _make(
         branch=BranchSettings(blur_mask=blur, text_aware=text, seed=seed),
         renew=True,
     )
+    if training.small_text_encoder:
+        give_small_text_encoder(weights.pipeline, vocabulary(), seed=seed)
     finished = train_ccis_diff(
         replace(training.config, seed=seed),
         weights,

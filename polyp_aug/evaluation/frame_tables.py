@@ -22,7 +22,8 @@ def frame_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
         (
             name,
             *(
-                f"{interval_text(found[attribute], 1, 100)}; {100 * found[attribute]['chance']:.0f}"
+                f"{interval_text(found[attribute], 1, 100)}; {100 * found[attribute]['uniform']:.0f}, "
+                f"{100 * found[attribute]['chance']:.0f}"
                 for attribute in attributes
             ),
         )
@@ -30,7 +31,7 @@ def frame_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
     ]
     tables = [
         Table("Kernel distance of whole frames", ("set", "KID × 1000 (95 %)", "frames"), distances),
-        Table("Attributes that are read as asked for, % (95 %); chance, %", ("set", *attributes), reading),
+        Table("Attributes that are read as asked for, % (95 %); uniform, majority", ("set", *attributes), reading),
     ]
     measured = [
         (name, *(interval_text(found[attribute], 1, 100) for attribute in OF_CROP))
@@ -49,8 +50,14 @@ def frame_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def frame_notes(extractor: str) -> str:
-    """What the figures mean and what they don't, in Markdown."""
+def frame_notes(extractor: str, detector: str | None) -> str:
+    """What the figures mean and what they don't, in Markdown.
+
+    Args:
+        extractor: its name.
+        detector: config of the detector that place and size are read with, or None.
+    """
+    places = f"the two surest boxes of {detector}" if detector else "features of the frame and of its quarters"
     return f"""Features: {extractor}. They can't be compared with figures in other features.
 
 **Frames.** Real ones are squeezed to the square size of those that were made, so that sharpness alone tells nobody
@@ -59,9 +66,10 @@ apart. Frames without polyps are left out.
 **Kernel distance.** Of whole frames. Unbiased KID, all pairs, degree 3; {CONFIDENCE:.0%} bootstrap intervals from
 drawing whole groups {DRAWS} times. The floor is what the real training frames reach.
 
-**Attributes.** *Read*: by a logistic regression for each attribute, on features of the real training frames and of
-crops around their polyps, with the values that were measured there. On real frames its rate says how well it reads at
-all; a model can't be told to do better. *Chance* is the rate of always naming the value that was asked for most. Of a
+**Attributes.** *Read*: by a logistic regression for each attribute that learned on the real training frames, with the
+values that were measured there; place and size from {places}, colour from the mean colours of 8 × 8 fields of a crop
+around the polyp, texture and type from features of the crop. On real frames its rate says how well it reads at all.
+*Uniform* is one over the number of values, *majority* the rate of always naming the one that was asked for most. Of a
 frame with several polyps the largest counts. *Measured*: the facts themselves, on the frame as it was made; on real
 frames they differ by the squeezing alone. Paired differences are of runs with the same masks, captions and noise.
 """

@@ -20,11 +20,13 @@ from polyp_aug.evaluation.attributes import (
     AttributeReader,
     Flags,
     FrameFeatures,
+    PictureDetector,
     ShownPolyp,
     chance_rate,
     describe,
     paired_difference,
     reading_rate,
+    uniform_rate,
 )
 from polyp_aug.evaluation.crops import group_of
 from polyp_aug.evaluation.features import FeatureExtractor, FeatureSet
@@ -47,11 +49,34 @@ class CaptionedSet:
 
 
 @dataclass(frozen=True)
+class FrameDetector:
+    """A detector that reads place and size.
+
+    Attributes:
+        detect: gives the boxes of pictures.
+        facts: what the report says about it, in JSON types; `config` is its name.
+    """
+
+    detect: PictureDetector
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class FrameEvaluation:
     """A report, in JSON types, and its tables."""
 
     report: dict[str, Any]
     tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Frames with their largest polyp, their groups, and what tells frames of two sets apart."""
+
+    digest: str
+    polyps: list[ShownPolyp]
+    groups: list[str]
+    orders: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +98,7 @@ def evaluate_frames(
     out: Path,
     *,
     extractor: FeatureExtractor,
+    detector: FrameDetector | None = None,
     seed: int = 0,
     observer: Callable[[str], None] | None = None,
 ) -> FrameEvaluation:
@@ -88,6 +114,7 @@ def evaluate_frames(
         runs: name → run folder of whole frames.
         out: folder to write.
         extractor: whose features are compared and read.
+        detector: reads place and size by its boxes; it must have been trained on real frames alone.
         seed: of the bootstrap.
         observer: called with each set's name when it is begun.
 
@@ -110,7 +137,8 @@ def evaluate_frames(
     for name, source in sources.items():
         if observer is not None:
             observer(name)
-        sets[name] = _real(source, size, extractor) if isinstance(source, CaptionedSet) else _made(source, extractor)
+        shown = _real(source, size) if isinstance(source, CaptionedSet) else _made(source)
+        sets[name] = _described(shown, extractor, detector)
     distances = kernel_distances(
         _whole(REAL, sets[REAL]), [_whole(name, item) for name, item in sets.items() if name != REAL], seed=seed
     )
@@ -118,6 +146,7 @@ def evaluate_frames(
     right = {name: reader.read(item.features, item.facts) for name, item in sets.items() if name != TRAIN}
     report = {
         "extractor": extractor.name,
+        "detector": None if detector is None else dict(detector.facts),
         "seed": seed,
         "versions": versions(("torch", "numpy", "scikit-learn")),
         "sets": {
@@ -143,6 +172,7 @@ def evaluate_frames(
             name: {
                 attribute: {
                     **reading_rate(flags, seed=seed, name="reading").to_dict(),
+                    "uniform": round(uniform_rate(sets[name].facts, attribute), 6),
                     "chance": round(chance_rate(sets[name].facts, attribute), 6),
                 }
                 for attribute, flags in found.items()
@@ -166,7 +196,13 @@ def evaluate_frames(
     }
     tables = frame_tables(report)
     make_folder(out)
-    write_report(out, "Frames from masks and captions beside real ones", report, tables, frame_notes(extractor.name))
+    write_report(
+        out,
+        "Frames from masks and captions beside real ones",
+        report,
+        tables,
+        frame_notes(extractor.name, None if detector is None else detector.facts["config"]),
+    )
     return FrameEvaluation(report, tables)
 
 
@@ -192,7 +228,7 @@ def _common_size(runs: Mapping[str, Path]) -> int:
     return next(iter(sizes))[0]
 
 
-def _real(source: CaptionedSet, size: int, extractor: FeatureExtractor) -> _Set:
+def _real(source: CaptionedSet, size: int) -> _Shown:
     dataset, records = read_coco(source.data), read_captions(source.captions)
     objects = dataset.by_image()
     shown, groups, orders = [], [], []
@@ -215,10 +251,10 @@ def _real(source: CaptionedSet, size: int, extractor: FeatureExtractor) -> _Set:
     if not shown:
         raise ConfigurationError(f"{source.captions}: no frame with polyps has a caption")
     digest = digest_of([annotations_file(source.data), source.captions])
-    return _shown(digest, shown, groups, orders, extractor)
+    return _Shown(digest, shown, groups, orders)
 
 
-def _made(run: Path, extractor: FeatureExtractor) -> _Set:
+def _made(run: Path) -> _Shown:
     shown, groups, orders = [], [], []
     for record in read_records(run):
         if record["status"] != "made":
@@ -232,17 +268,15 @@ def _made(run: Path, extractor: FeatureExtractor) -> _Set:
         orders.append(f"{record['key']} {record['caption']}")
     if not shown:
         raise ConfigurationError(f"{run}: no frame was made")
-    return _shown(digest_of([run / "annotations.json"]), shown, groups, orders, extractor)
+    return _Shown(digest_of([run / "annotations.json"]), shown, groups, orders)
 
 
-def _shown(
-    digest: str, shown: list[ShownPolyp], groups: list[str], orders: list[str], extractor: FeatureExtractor
-) -> _Set:
+def _described(shown: _Shown, extractor: FeatureExtractor, detector: FrameDetector | None) -> _Set:
     return _Set(
-        digest,
-        describe(extractor, shown),
-        [item.facts for item in shown],
-        [item.measured for item in shown],
-        groups,
-        orders,
+        shown.digest,
+        describe(extractor, shown.polyps, None if detector is None else detector.detect),
+        [item.facts for item in shown.polyps],
+        [item.measured for item in shown.polyps],
+        shown.groups,
+        shown.orders,
     )

@@ -11,10 +11,10 @@ from polyp_aug.synthesizers.options import Dtype, SamplerName, Sampling, check_d
 #: Name of the weights that come with the package.
 EMBEDDED_FRAME_WEIGHTS = "ccis_diff_mini"
 
-#: Steps of ddim and guidance: the paper's, and those for the weights that come with the package, whose UNet was trained
-#: to have texture after few steps, and whose branch was trained for a short time.
-FRAME_STEPS, FRAME_GUIDANCE = 20, 7.0
-EMBEDDED_FRAME_STEPS, EMBEDDED_FRAME_GUIDANCE = 4, 1.5
+#: Steps of ddim, guidance by the caption and by the mask: the paper's, and those for the weights that come with the
+#: package, whose UNet was trained to have texture after few steps, and whose branch was trained for a short time.
+FRAME_STEPS, FRAME_GUIDANCE, FRAME_MASK_GUIDANCE = 20, 7.0, 1.0
+EMBEDDED_FRAME_STEPS, EMBEDDED_FRAME_GUIDANCE, EMBEDDED_FRAME_MASK_GUIDANCE = 4, 1.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class FrameOptions:
         num_inference_steps: denoising steps; None takes 20, or `EMBEDDED_FRAME_STEPS` with the weights of the package.
         guidance_scale: weight of the caption; None takes 7, or `EMBEDDED_FRAME_GUIDANCE` with the weights of the
             package.
-        guide_mask: let guidance weigh the mask as well as the caption: the empty prompt sees an empty mask. None takes
-            True with the weights of the package, else False, as in the paper.
+        mask_guidance_scale: weight of the mask against an empty one, see `CCISDiffPipeline`; None takes 1, which is
+            without, as in the paper, or `EMBEDDED_FRAME_MASK_GUIDANCE` with the weights of the package.
         size: side of the frames in pixels; None takes the one that the weights were trained at.
         batch_size: frames that are made together.
 
@@ -46,7 +46,7 @@ class FrameOptions:
     sampler: SamplerName = "ddim"
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
-    guide_mask: bool | None = None
+    mask_guidance_scale: float | None = None
     size: int | None = None
     batch_size: int = 8
 
@@ -59,6 +59,8 @@ class FrameOptions:
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name!r} must be at least 1 (got {value})")
         self.sampling.to_dict()
+        if not self.mask_guidance >= 0.0:
+            raise ConfigurationError(f"'mask_guidance_scale' must not be negative (got {self.mask_guidance})")
 
     @property
     def sampling(self) -> Sampling:
@@ -71,9 +73,11 @@ class FrameOptions:
         return Sampling(self.sampler, steps, guidance)
 
     @property
-    def guides_mask(self) -> bool:
-        """Whether guidance weighs the mask too."""
-        return not self.weights if self.guide_mask is None else self.guide_mask
+    def mask_guidance(self) -> float:
+        """Weight of the mask."""
+        if self.mask_guidance_scale is not None:
+            return self.mask_guidance_scale
+        return FRAME_MASK_GUIDANCE if self.weights else EMBEDDED_FRAME_MASK_GUIDANCE
 
     def resolved(self) -> FrameOptions:
         """The same, with what this machine has in the place of "auto". Imports torch.
@@ -91,7 +95,7 @@ class FrameOptions:
         del sampling["strength"]
         return {
             **sampling,
-            "guide_mask": self.guides_mask,
+            "mask_guidance_scale": self.mask_guidance,
             **({"size": self.size} if self.size else {}),
             "batch_size": self.batch_size,
             "device": device_kind(self.device),

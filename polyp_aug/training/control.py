@@ -21,7 +21,7 @@ from polyp_aug.synthesizers.ccis_diff.prompts import drop_captions, embed, token
 from polyp_aug.synthesizers.ccis_diff.unet_input import FrameInput
 from polyp_aug.training.captioned_latents import CaptionedLatents
 from polyp_aug.training.learner import Learner
-from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights
+from polyp_aug.training.objective import denoising_target, lesion_guided_loss, min_snr_weights, tone_loss
 
 
 class ControlDraw(NamedTuple):
@@ -40,16 +40,18 @@ class ControlDraw(NamedTuple):
 
 @dataclass(frozen=True)
 class ControlObjective:
-    """What is minimised: E ‖y − ŷ‖² (eq. 4), y the noise or the velocity.
+    """What is minimised: E ‖y − ŷ‖² (eq. 4), y the noise or the velocity; the rest is 0 in the paper.
 
     Attributes:
         prediction_type: "epsilon" or "v_prediction".
-        lesion_weight: λ of a lesion-guided loss as Polyp-Gen's; the paper has none, 0.
+        lesion_weight: λ of a lesion-guided loss as Polyp-Gen's.
+        tone_weight: factor of `tone_loss`.
         snr_gamma: γ of min-SNR, or None.
     """
 
     prediction_type: str
     lesion_weight: float = 0.0
+    tone_weight: float = 0.0
     snr_gamma: float | None = None
 
 
@@ -130,7 +132,10 @@ class ControlTrainer:
         target = denoising_target(objective.prediction_type, latents, noise, self._alphas, times)
         weights = min_snr_weights(objective.prediction_type, self._alphas, times, objective.snr_gamma)
         lesion = functional.adaptive_avg_pool2d(mask, (latents.shape[-2], latents.shape[-1]))
-        return lesion_guided_loss(found, target, lesion, objective.lesion_weight, weights)
+        loss = lesion_guided_loss(found, target, lesion, objective.lesion_weight, weights)
+        if objective.tone_weight:
+            loss = loss + objective.tone_weight * tone_loss(found, target, lesion, weights)
+        return loss
 
     @contextmanager
     def averaged(self) -> Iterator[CCISDiffPipeline]:

@@ -123,6 +123,28 @@ def lesion_guided_loss(prediction: Tensor, target: Tensor, mask: Tensor, weight:
     return (weights.float() * (whole + weight * lesion)).mean()
 
 
+def tone_loss(prediction: Tensor, target: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """L = 1/N Σ_n w_n Σ_R mean_c (mean_R (y_nc − ŷ_nc))², R the lesion and what is around it.
+
+    The error of a region's mean: its colour and light as a whole, which what a caption says of them decides. In the
+    mean over all elements that is a small part beside what no caption tells.
+
+    Args:
+        prediction: ŷ, float (N, C, H, W).
+        target: y, of the same shape.
+        mask: m at the latents' size, float or bool (N, 1, H, W), 1 where the lesion is. An empty region counts nothing.
+        weights: w, float (N,), of `min_snr_weights`.
+
+    Returns:
+        A scalar, in float32.
+    """
+    error = prediction.float() - target.float()
+    regions = torch.cat([mask.float(), 1.0 - mask.float()], dim=1)
+    total = torch.einsum("nchw,nrhw->nrc", error, regions)
+    means = total / regions.sum(dim=(2, 3)).clamp_min(1.0)[..., None]
+    return (weights.float() * means.square().mean(dim=2).sum(dim=1)).mean()
+
+
 def _check(prediction_type: str) -> None:
     if prediction_type not in ("epsilon", "v_prediction"):
         raise ConfigurationError(f"'prediction_type' must be epsilon or v_prediction (got {prediction_type!r})")

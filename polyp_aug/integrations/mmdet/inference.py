@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import nn
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.evaluation.recall import Detections
 from polyp_aug.evaluation.report import digest_of, versions
-from polyp_aug.images import read_image
+from polyp_aug.images import ImageArray, read_image
 from polyp_aug.integrations.mmdet.checkpoints import load_weights
 from polyp_aug.integrations.mmdet.configs import read_config
 
@@ -35,10 +36,7 @@ def detect(
     device: str = "cpu",
     observer: Callable[[int, int], None] | None = None,
 ) -> list[Detections]:
-    """Detect objects in pictures, by the config's test pipeline; the classes are not told apart.
-
-    Equal inputs and threads give equal results on a processor. Only inputs of one size stand in a batch: nothing is
-    padded for a neighbour's sake; a batch changes the results of its pictures by rounding only.
+    """Detect objects in picture files; see `detect_pictures`.
 
     Args:
         config: file of the config; see `read_config`.
@@ -48,12 +46,42 @@ def detect(
         device: of torch.
         observer: called with the pictures done and their number.
 
+    Raises:
+        ConfigurationError: config, checkpoint or device doesn't fit, or `batch_size` is less than 1.
+        ImageError: a picture can't be read.
+    """
+    pictures = (read_image(path) for path in images)
+    show = None if observer is None else partial(_report, observer, len(images))
+    return detect_pictures(config, checkpoint, pictures, batch_size=batch_size, device=device, observer=show)
+
+
+def detect_pictures(
+    config: Path,
+    checkpoint: Path,
+    pictures: Iterable[ImageArray],
+    *,
+    batch_size: int = 8,
+    device: str = "cpu",
+    observer: Callable[[int], None] | None = None,
+) -> list[Detections]:
+    """Detect objects in pictures, by the config's test pipeline; the classes are not told apart.
+
+    Equal inputs and threads give equal results on a processor. Only inputs of one size stand in a batch: nothing is
+    padded for a neighbour's sake; a batch changes the results of its pictures by rounding only.
+
+    Args:
+        config: file of the config; see `read_config`.
+        checkpoint: of mmengine, for that config.
+        pictures: uint8 RGB (H, W, 3) each, taken when they are needed.
+        batch_size: pictures that go through the network at once.
+        device: of torch.
+        observer: called with the number of pictures that are done.
+
     Returns:
         For each picture all boxes that the network gives, in its own pixels, whatever their scores.
 
     Raises:
         ConfigurationError: config, checkpoint or device doesn't fit, or `batch_size` is less than 1.
-        ImageError: a picture can't be read.
     """
     if batch_size < 1:
         raise ConfigurationError(f"'batch_size' must be at least 1 (got {batch_size})")
@@ -65,13 +93,17 @@ def detect(
     model.eval()
     prepare = _pipeline(settings)
     found: list[Detections] = []
-    for batch in _batches((prepare(_picture(path, number)) for number, path in enumerate(images)), batch_size):
+    for batch in _batches((prepare(_picture(image, number)) for number, image in enumerate(pictures)), batch_size):
         with torch.no_grad():
             results = model.test_step({name: [item[name] for item in batch] for name in ("inputs", "data_samples")})
         found += [_detections(result.pred_instances) for result in results]
         if observer is not None:
-            observer(len(found), len(images))
+            observer(len(found))
     return found
+
+
+def _report(observer: Callable[[int, int], None], total: int, done: int) -> None:
+    observer(done, total)
 
 
 def move_model(model: nn.Module, device: str) -> None:
@@ -108,8 +140,8 @@ def _pipeline(settings: Config) -> Compose:
     return Compose([{**loading, "type": "mmdet.LoadImageFromNDArray"}, *others])
 
 
-def _picture(path: Path, number: int) -> dict[str, Any]:
-    return {"img": cv2.cvtColor(read_image(path), cv2.COLOR_RGB2BGR), "img_path": str(path), "img_id": number}
+def _picture(image: ImageArray, number: int) -> dict[str, Any]:
+    return {"img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR), "img_id": number}
 
 
 def _batches(items: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

@@ -30,7 +30,7 @@ class CCISDiff:
     Args:
         weights: of `load_ccis_weights`.
         sampling: scheduler, steps, guidance.
-        guide_mask: see `CCISDiffPipeline`.
+        mask_guidance_scale: see `CCISDiffPipeline`.
         size: side in pixels at which the model works; None takes the one that it was trained at.
         batch_size: frames that are made together, at most.
 
@@ -45,7 +45,7 @@ class CCISDiff:
         weights: CCISWeights,
         sampling: Sampling,
         *,
-        guide_mask: bool = False,
+        mask_guidance_scale: float = 1.0,
         size: int | None = None,
         batch_size: int = 8,
     ) -> None:
@@ -60,7 +60,7 @@ class CCISDiff:
             )
         if batch_size < 1:
             raise ConfigurationError(f"'batch_size' must be at least 1 (got {batch_size})")
-        self._guide_mask = guide_mask
+        self._mask_guidance = mask_guidance_scale
         self._batch_size = batch_size
         self.capabilities = Capabilities(output="frame", feathered=False, needs_text=True, native_size=self._size)
 
@@ -95,12 +95,12 @@ class CCISDiff:
             [job.prompt for job in jobs],
             guidance_scale=self.sampling.guidance_scale,
             num_inference_steps=self.sampling.steps,
-            guide_mask=self._guide_mask,
+            mask_guidance_scale=self._mask_guidance,
             generators=[torch.Generator().manual_seed(job.key.torch_seed("noise")) for job in jobs],
         )
         details = self.sampling.to_dict()
         del details["strength"]
-        details["guide_mask"] = self._guide_mask
+        details["mask_guidance_scale"] = self._mask_guidance
         return [
             Rejection(f"the model gave one colour ({np.mean(frame, axis=(0, 1)).round()} in R, G, B)")
             if frame.reshape(-1, 3).std(axis=0).mean() < LEAST_SPREAD
@@ -126,7 +126,7 @@ def load_ccis_diff(options: FrameOptions) -> CCISDiff:
     return CCISDiff(
         weights,
         options.sampling,
-        guide_mask=options.guides_mask,
+        mask_guidance_scale=options.mask_guidance,
         size=options.size,
         batch_size=options.batch_size,
     )

@@ -15,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.images import ImageArray, MaskArray
 from polyp_aug.synthesizers.ccis_diff.control_net import CCISControlNet
+from polyp_aug.synthesizers.ccis_diff.guidance import Guidance
 from polyp_aug.synthesizers.ccis_diff.prompts import embed, tokenize
 from polyp_aug.synthesizers.ccis_diff.unet_input import FrameInput
 
@@ -90,7 +91,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         guidance_scale: float = 7.0,
         num_inference_steps: int = 20,
         conditioning_scale: float = 1.0,
-        guide_mask: bool = False,
+        mask_guidance_scale: float = 1.0,
         generators: Sequence[Generator] | None = None,
     ) -> list[ImageArray]:
         """Make frames; a frame depends on its own mask, caption and generator alone, but for rounding.
@@ -98,10 +99,11 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         Args:
             masks: bool (H, W) each, or float (N, 1, H, W): where polyps are to be; empty for a frame without.
             captions: of the frames, as many; "" leaves everything to the mask.
-            guidance_scale: weight of the caption against the empty prompt; both see the mask. 1 switches guidance off.
-            guide_mask: let the empty prompt see an empty mask, so that guidance weighs the mask as well.
+            guidance_scale: w_c, weight of the caption against the empty prompt; both see the mask. 1 switches it off.
             num_inference_steps: denoising steps.
             conditioning_scale: weight of the control branch.
+            mask_guidance_scale: w_m, weight of the mask against an empty one, both without a caption; 1, as in the
+                paper, switches it off. See `polyp_aug.synthesizers.ccis_diff.guidance`.
             generators: of the noise, on the CPU, one for each frame.
 
         Returns:
@@ -120,12 +122,10 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         if height % self.multiple or width % self.multiple:
             raise ConfigurationError(f"masks must have sides that are multiples of {self.multiple} ({width}×{height})")
         device, dtype = self._execution_device, self.unet.dtype
-        conditions = conditions.to(device, dtype)
-        guided = guidance_scale > 1.0
-        ids, own = tokenize(self.tokenizer, [*([""] * number if guided else []), *captions])
+        guidance = Guidance.of(guidance_scale, mask_guidance_scale)
+        conditions = guidance.masks(conditions.to(device, dtype))
+        ids, own = tokenize(self.tokenizer, guidance.captions(captions))
         prompt, own = embed(self.text_encoder, ids).to(dtype), own.to(device)
-        if guided:
-            conditions = torch.cat([torch.zeros_like(conditions) if guide_mask else conditions, conditions])
         complete = FrameInput(self.unet, self.vae, (height, width))
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         shape = (int(self.vae.config.latent_channels), height // self.cell, width // self.cell)
@@ -134,7 +134,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
         ]
         latents = torch.stack(noise).to(device, dtype) * self.scheduler.init_noise_sigma
         for time in self.progress_bar(self.scheduler.timesteps):
-            noisy = complete(self.scheduler.scale_model_input(torch.cat([latents] * (1 + guided)), time))
+            noisy = complete(self.scheduler.scale_model_input(latents.repeat(len(guidance.terms), 1, 1, 1), time))
             down, middle = self.controlnet(
                 noisy, time, prompt, conditions, conditioning_scale, prompt_tokens=own, return_dict=False
             )
@@ -146,10 +146,7 @@ class CCISDiffPipeline(DiffusionPipeline):  # type: ignore[misc]
                 mid_block_additional_residual=middle,
                 return_dict=False,
             )[0]
-            if guided:
-                plain, told = found.chunk(2)
-                found = plain + guidance_scale * (told - plain)
-            latents = self.scheduler.step(found, time, latents, return_dict=False)[0]
+            latents = self.scheduler.step(guidance.combined(found), time, latents, return_dict=False)[0]
         pictures = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype), return_dict=False)[0]
         scaled = ((pictures.float() + 1.0) * 127.5 + 0.5).clamp(0.0, 255.0)
         return list(scaled.permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy())
