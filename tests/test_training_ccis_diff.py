@@ -19,15 +19,24 @@ from polyp_aug.captions.writer import words
 from polyp_aug.coco import read_coco
 from polyp_aug.errors import ConfigurationError, RunConfigurationChanged
 from polyp_aug.images import read_image
+from polyp_aug.keys import Key
 from polyp_aug.synthesizers.ccis_diff.prompts import tokenize
 from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
 from polyp_aug.training.accelerator import make_accelerator
 from polyp_aug.training.captioned import CaptionedDataset, CaptionedFrame, digest_captioned, read_captioned_frames
 from polyp_aug.training.captioned_latents import CaptionedLatents, cached_latents, encode_captioned
-from polyp_aug.training.ccis_diff import CCISDiffConfig, SheetSampling, _draw, give_small_text_encoder, train_ccis_diff
+from polyp_aug.training.ccis_diff import CCISDiffConfig, SheetSampling, _draw, train_ccis_diff
 from polyp_aug.training.control import ControlDraw, ControlObjective, ControlTrainer
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.small_pipeline import build_text_encoder
+from polyp_aug.training.small_text_encoder import (
+    caption_states,
+    draw_captions,
+    give_small_text_encoder,
+    value_directions,
+    value_loss,
+)
 
 SMALL = CCISDiffConfig(size=32, count=10, steps=4, batch_size=3, learning_rate=1e-3, ema=0.5)
 QUIET = TrainingOptions(save_every=2, sample_every=0, trackers=())
@@ -223,11 +232,29 @@ def _with_captions(found: tuple[CaptionedLatents, ControlDraw]) -> tuple[Caption
 
 def test_a_small_text_encoder_has_the_words(weights: Path) -> None:
     pipeline = load_ccis_weights(str(weights), branch=BranchSettings()).pipeline
-    give_small_text_encoder(pipeline, vocabulary())
+    give_small_text_encoder(pipeline, steps=0)
     ids, own = tokenize(pipeline.tokenizer, [word for word in vocabulary() if word.isalpha()])
     assert own.sum(dim=1).tolist() == [1] * len(ids)
     assert len({int(row[1]) for row in ids}) == len(ids)
     assert pipeline.text_encoder.config.hidden_size == pipeline.unet.config.cross_attention_dim
+
+
+def test_a_small_text_encoder_learns_what_captions_say(weights: Path) -> None:
+    pipeline = load_ccis_weights(str(weights), branch=BranchSettings()).pipeline
+    captions, values = draw_captions(Key(1, "held out"), 32)
+    assert captions == draw_captions(Key(1, "held out"), 32)[0]
+    found = []
+    for steps in (0, 40):
+        give_small_text_encoder(pipeline, steps=steps, seed=3)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            # The same draws as in training.
+            width = int(pipeline.unet.config.cross_attention_dim)
+            directions = value_directions(build_text_encoder(pipeline.tokenizer, width, layers=2))
+        with torch.no_grad():
+            states = caption_states(pipeline.text_encoder, pipeline.tokenizer, captions)
+            found.append(float(value_loss(states, values, directions)))
+    assert found[1] < found[0] - 0.05
 
 
 # The loop

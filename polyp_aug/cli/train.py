@@ -318,16 +318,16 @@ def ccis_diff(
     half: Half = False,
 ) -> None:
     """Train a model to make whole frames from masks and captions: CCIS-Diff."""
-    from polyp_aug.captions.template import vocabulary
     from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
     from polyp_aug.training.captioned import read_captioned_frames
-    from polyp_aug.training.ccis_diff import CCISDiffConfig, SheetSampling, give_small_text_encoder, train_ccis_diff
+    from polyp_aug.training.ccis_diff import CCISDiffConfig, SheetSampling, train_ccis_diff
     from polyp_aug.training.loop import TrainingOptions
+    from polyp_aug.training.small_text_encoder import give_small_text_encoder
 
     branch = BranchSettings(blur_mask=blur_mask, text_aware=text_aware, blur_share=blur_share, seed=seed)
     loaded = load_ccis_weights(weights, base=base, branch=branch, renew=new_branch)
     if small_text_encoder:
-        give_small_text_encoder(loaded.pipeline, vocabulary(), seed=seed)
+        give_small_text_encoder(loaded.pipeline, seed=seed)
     config = CCISDiffConfig(
         size=size or loaded.pipeline.native_size,
         count=examples,

@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from polyp_aug.captions.template import vocabulary
 from polyp_aug.evaluation.ablation import RecallMeasure
 from polyp_aug.evaluation.attributes import READ
 from polyp_aug.evaluation.features import FeatureExtractor
@@ -24,9 +23,10 @@ from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.synthesizers.ccis_diff.weights import BranchSettings, load_ccis_weights
 from polyp_aug.synthesizers.frame_options import FrameOptions
 from polyp_aug.training.captioned import CaptionedFrame
-from polyp_aug.training.ccis_diff import FINAL_NAME, CCISDiffConfig, give_small_text_encoder, train_ccis_diff
+from polyp_aug.training.ccis_diff import FINAL_NAME, CCISDiffConfig, train_ccis_diff
 from polyp_aug.training.folder import TrainingProgress
 from polyp_aug.training.loop import TrainingOptions
+from polyp_aug.training.small_text_encoder import give_small_text_encoder
 
 #: Arm → (blur mask weighting, text-aware attention).
 ARMS: Mapping[str, tuple[bool, bool]] = {
@@ -153,7 +153,7 @@ def _make(
         renew=True,
     )
     if training.small_text_encoder:
-        give_small_text_encoder(weights.pipeline, vocabulary(), seed=seed)
+        give_small_text_encoder(weights.pipeline, seed=seed)
     finished = train_ccis_diff(
         replace(training.config, seed=seed),
         weights,

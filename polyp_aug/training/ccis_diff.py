@@ -38,7 +38,6 @@ from polyp_aug.training.latents import Autocast, digest_autoencoder
 from polyp_aug.training.loop import Steps, TrainingOptions, run_steps
 from polyp_aug.training.objective import ends_in_noise
 from polyp_aug.training.schedule import ScheduleName, learning_rate
-from polyp_aug.training.small_pipeline import build_text_encoder, build_tokenizer
 
 FINAL_NAME = "pipeline"
 TRACKED_NAME = "ccis_diff"
@@ -46,9 +45,6 @@ TRACKED_NAME = "ccis_diff"
 #: Examples of the validation frames that the loss is measured on, and that a sheet shows.
 VALIDATION_EXAMPLES = 64
 SHEET_EXAMPLES = 6
-
-#: Tokens of a caption in a small text encoder.
-CAPTION_LENGTH = 77
 
 
 @dataclass(frozen=True)
@@ -116,24 +112,6 @@ class SheetSampling:
 
     steps: int = 20
     guidance_scale: float = 7.0
-
-
-def give_small_text_encoder(
-    pipeline: CCISDiffPipeline, words: Sequence[str], *, layers: int = 2, seed: int = 0
-) -> None:
-    """Give a small pipeline a text encoder of random weights that has a token for each of some words.
-
-    Args:
-        pipeline: changed in place.
-        words: lower case.
-        layers: of attention.
-        seed: of the weights.
-    """
-    tokenizer = build_tokenizer(words, CAPTION_LENGTH)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        encoder = build_text_encoder(tokenizer, int(pipeline.unet.config.cross_attention_dim), layers=layers)
-    pipeline.register_modules(tokenizer=tokenizer, text_encoder=encoder.to(pipeline.unet.device, pipeline.unet.dtype))
 
 
 def train_ccis_diff(
