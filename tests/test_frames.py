@@ -21,6 +21,7 @@ from polyp_aug.coco import decode_segmentation, read_coco
 from polyp_aug.errors import ConfigurationError, RunConfigurationChanged, TooManyFailuresError
 from polyp_aug.generation.frames import FramesConfig, generate_frames, prepare_frames
 from polyp_aug.generation.mask_drawer import KINDS, DrawnMask, MaskDrawer, ShapeShares
+from polyp_aug.generation.merge_runs import merge_runs
 from polyp_aug.generation.preview import preview_sheet
 from polyp_aug.generation.writing import RunLimits
 from polyp_aug.geometry import boxes_meet
@@ -196,6 +197,16 @@ def test_the_frames_of_a_set_are_made_anew(phantoms: Phantoms, weights: Path, tm
         across, down = 32 / source[name].width, 32 / source[name].height
         for item, (x, y, w, h) in zip(record["objects"], own, strict=True):
             np.testing.assert_allclose(item["bbox"], (x * across, y * down, w * across, h * down), atol=1.6)
+
+
+def test_shards_of_frames_made_anew_are_merged(phantoms: Phantoms, weights: Path, tmp_path: Path) -> None:
+    settings = config(phantoms, weights, count=None, captions=write_phantom_captions(phantoms, tmp_path))
+    generate_frames(settings, tmp_path / "whole")
+    shards = [tmp_path / f"shard{number}" for number in (1, 2)]
+    for number, shard in enumerate(shards, start=1):
+        generate_frames(replace(settings, shard=(number, 2)), shard)
+    merge_runs(shards, tmp_path / "merged")
+    assert records(tmp_path / "merged") == records(tmp_path / "whole")
 
 
 class Never:

@@ -16,6 +16,7 @@ from polyp_aug.cli import (
     inspect,
     prepare,
     propose,
+    reader_study,
     remove,
     test,
     train,
@@ -25,6 +26,7 @@ from polyp_aug.cli.caption import caption
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
 from polyp_aug.cli.pool import pool, refresh
+from polyp_aug.cli.report import report
 from polyp_aug.errors import PolypAugError
 
 app = typer.Typer(
@@ -50,11 +52,13 @@ app.command("statistics")(inspect.statistics)
 app.command("browse")(browse.browse)
 app.command("env")(inspect.env)
 app.command("benchmark")(benchmark)
+app.command("report")(report)
 app.add_typer(export.app, name="export")
 app.add_typer(index.app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(test.app, name="test")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(reader_study.app, name="reader-study")
 
 
 def main() -> None:

@@ -169,7 +169,7 @@ def prepare_frames(config: FramesConfig, check: Check | None = None) -> RunPlan:
     maker = FrameMaker(synthesizer, planner, judge)
     run = {
         "config": config.settings(),
-        "inputs": _described(config, bank, synthesizer.revision),
+        "inputs": _described(config, bank, synthesizer.revision, planner.frames),
         "versions": versions(diffusion=True),
         "categories": category_rows(dataset.categories),
         "licenses": license_rows(dataset.licenses),
@@ -273,7 +273,7 @@ def _planner(config: FramesConfig, dataset: CocoDataset, bank: ReferenceBank, si
     )
 
 
-def _described(config: FramesConfig, references: ReferenceBank, revision: str) -> dict[str, Any]:
+def _described(config: FramesConfig, references: ReferenceBank, revision: str, captioned: int | None) -> dict[str, Any]:
     """The inputs, for `run.json`."""
     making = config.making or FrameOptions()
     folder = config.references if config.references.is_dir() else config.references.parent
@@ -284,6 +284,7 @@ def _described(config: FramesConfig, references: ReferenceBank, revision: str) -
         "references_sha256": references.digest,
         "limits": default_table().digest,
         **({"captions_sha256": hashlib.sha256(config.captions.read_bytes()).hexdigest()} if config.captions else {}),
+        **({"captioned_frames": captioned} if captioned is not None else {}),
         "weights": weights if making.weights else EMBEDDED_FRAME_WEIGHTS,
         "weights_revision": revision,
     }

@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 from polyp_aug.errors import ConfigurationError, RunFolderDamagedError, StorageError
 from polyp_aug.generation.finish import finish_run
-from polyp_aug.generation.run_folder import NAMES, RUN_NAME, RunFolder, read_records, read_run, refuse_changes
+from polyp_aug.generation.run_folder import (
+    NAMES,
+    RUN_NAME,
+    RunFolder,
+    planned_samples,
+    read_records,
+    read_run,
+    refuse_changes,
+)
 
 #: Records that are written together.
 _BATCH = 256
@@ -49,7 +57,9 @@ def merge_runs(
         refuse_changes(runs[0], run, shard, ignore=("config.shard", *NAMES))
     by_shard = _in_order(shards, [str(run["config"]["shard"]) for run in runs])
     whole = runs[0] | {"config": runs[0]["config"] | {"shard": "1/1"}}
-    total = _total(whole)
+    total = planned_samples(whole)
+    if total is None:
+        raise RunFolderDamagedError(f"{shards[0] / RUN_NAME}: doesn't tell how many samples the run has")
     with RunFolder(out, whole) as folder:
         done = sum(1 for _ in folder.completed())
         records = heapq.merge(*(read_records(shard) for shard in shards), key=lambda record: record["sample"])
@@ -104,10 +114,3 @@ def _bring_pictures(shard: Path, out: Path, record: dict[str, Any], images: Lite
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StorageError(error.errno, f"{target}: can't be written ({error.strerror or error})") from error
-
-
-def _total(run: dict[str, Any]) -> int:
-    config = run["config"]
-    if "count" in config:
-        return int(config["count"])
-    return int(config.get("per_image", 1)) * int(run["inputs"]["background_pictures"])

@@ -67,6 +67,26 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
 }
 
 
+def planned_samples(run: Mapping[str, Any]) -> int | None:
+    """Samples that a run was to make, with those of all its shards; None where `run.json` doesn't tell.
+
+    Args:
+        run: what `run.json` holds.
+
+    Raises:
+        KeyError: a setting is missing.
+        ValueError: a number is none.
+    """
+    config, inputs = run["config"], run["inputs"]
+    if "count" in config:
+        return int(config["count"])
+    if "captioned_frames" in inputs:
+        return int(inputs["captioned_frames"])
+    if "per_image" in config:
+        return int(config["per_image"]) * int(inputs["background_pictures"])
+    return int(inputs["background_pictures"]) if task_of(run) == REMOVAL else None
+
+
 class RunFolder:
     """A run folder that one process writes to; a context manager that holds its lock.
 
