@@ -95,6 +95,7 @@ def test_every_config_trains_and_is_measured(
         pytest.importorskip("mmyolo", reason="mmyolo is GPL, and no dependency")
     arm = config.stem.rpartition("_")[2]
     options = [*iterations(2, validate=True), *(shrunk(config) if "_full_" in config.stem else [])]
+    joins = "datasets" in read_config(config).train_dataloader.dataset
     if arm == "offline":
         options.append("train_dataloader.sampler.sampler.batch_size=2")
         options.append("train_dataloader.sampler.sampler.source_ratio=[1,1]")
@@ -103,7 +104,7 @@ def test_every_config_trains_and_is_measured(
         (phantoms.references, normal),
         phantoms.references,
         tmp_path,
-        synthetic=[generated] if arm == "offline" else [],
+        synthetic=[generated] if joins else [],
         pool=generated if arm == "online" else None,
         options=options,
     )

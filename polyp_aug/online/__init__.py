@@ -3,6 +3,7 @@
 from polyp_aug.online.augmenter import Augmented, NewPolyp, OnlineAugmenter
 from polyp_aug.online.live import LivePainter, load_live_painter
 from polyp_aug.online.load import load_online_augmenter
+from polyp_aug.online.schedule import Schedule
 from polyp_aug.online.settings import OnlineSettings
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "NewPolyp",
     "OnlineAugmenter",
     "OnlineSettings",
+    "Schedule",
     "load_live_painter",
     "load_online_augmenter",
 ]

@@ -79,7 +79,14 @@ class OnlineAugmenter:
         self.painter = painter
         self.settings = settings or OnlineSettings()
 
-    def augment(self, scene: Scene, key: Key, masks: Sequence[Region | None] | None = None) -> Augmented:
+    def augment(
+        self,
+        scene: Scene,
+        key: Key,
+        masks: Sequence[Region | None] | None = None,
+        *,
+        probability: float | None = None,
+    ) -> Augmented:
         """Add polyps to a frame, or not.
 
         Args:
@@ -87,9 +94,10 @@ class OnlineAugmenter:
             key: the only source of randomness.
             masks: pixels of the scene's objects, in their order; None where nobody asks for masks, which saves decoding
                 those of the new polyps.
+            probability: that the frame is changed at all, 0 … 1; None: the settings'.
         """
         generator = key.generator("online")
-        wanted = generator.random() < self.settings.probability
+        wanted = generator.random() < (self.settings.probability if probability is None else probability)
         if not wanted or (scene.objects and self.settings.existing == "skip"):
             return Augmented(scene.image, status="unchanged")
         try:

@@ -15,7 +15,7 @@ train_dataloader = dict(
     # Its indices know their draw: transforms give the same for any number of workers.
     sampler=dict(type="DrawnSampler", sampler=dict(type="InfiniteSampler", shuffle=True)),
     dataset=dict(
-        type="CocoDataset",
+        type="OriginCocoDataset",
         metainfo=metainfo,
         data_root=data_root,
         ann_file=train_set + "annotations.json",

@@ -17,7 +17,7 @@ train_dataloader = dict(
         type="ConcatDataset",
         datasets=[
             dict(
-                type="CocoDataset",
+                type="OriginCocoDataset",
                 metainfo={{_base_.metainfo}},
                 data_root="data/polyps/",
                 ann_file=folder + "annotations.json",

@@ -26,6 +26,6 @@ model = dict(
         loss_wh=dict(type="L1Loss", loss_weight=0.1),
         loss_offset=dict(type="L1Loss", loss_weight=1.0),
     ),
-    train_cfg=None,
+    train_cfg=dict(),
     test_cfg=dict(topk=100, local_maximum_kernel=3, max_per_img=100),
 )

@@ -23,7 +23,14 @@ train_pipeline = [
     ),
     # What is left of a box at the border; frames whose box is dropped stay.
     dict(type="FilterAnnotations", min_gt_bbox_wh=(8, 8), keep_empty=False),
-    dict(type="PackDetInputs"),
+    # The keys that mmdet takes by itself, and whether the frame is synthetic.
+    dict(
+        type="PackDetInputs",
+        meta_keys=(
+            *("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction"),
+            "synthetic",
+        ),
+    ),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),

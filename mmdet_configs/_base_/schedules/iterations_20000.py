@@ -12,4 +12,5 @@ custom_hooks = [
     # Measured and saved are averages over about the last 2,000 iterations, running statistics of the norms included.
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.0005, gamma=1000, update_buffers=True, priority=49),
     dict(type="SynthesisReportHook"),
+    dict(type="MixingHook"),
 ]

@@ -1,4 +1,4 @@
-"""MMDetection: importing this registers our transforms and backbones, which is what a config's `custom_imports` does.
+"""MMDetection: importing this registers our parts of a config, which is what a config's `custom_imports` does.
 
 Raises:
     MissingDependencyError: mmdet, mmcv or mmengine is not installed.
@@ -15,8 +15,24 @@ from polyp_aug.integrations.mmdet import (  # noqa: E402
     hooks,
     metrics,
     mixed_precision,
+    mixing,
+    mixing_hook,
+    origins,
     synthesis,
     transforms,
+    weighting,
 )
 
-__all__ = ["backbone_weights", "drawing", "hooks", "metrics", "mixed_precision", "synthesis", "transforms"]
+__all__ = [
+    "backbone_weights",
+    "drawing",
+    "hooks",
+    "metrics",
+    "mixed_precision",
+    "mixing",
+    "mixing_hook",
+    "origins",
+    "synthesis",
+    "transforms",
+    "weighting",
+]

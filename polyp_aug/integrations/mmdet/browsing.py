@@ -79,6 +79,7 @@ def training_samples(
 
     No frame is drawn twice before each was drawn once. mmdet's transforms use the global random state, which is
     seeded anew for every sample, and ours its number: a sample depends on the seed and its number, not on `count`.
+    What changes while a detector trains is as at its beginning.
 
     Args:
         config: file of the config; see `read_config`.
@@ -107,7 +108,7 @@ def training_samples(
     samples = []
     for number, frame in enumerate(np.concatenate(orders)[:count].tolist()):
         set_random_seed(Key(seed, "browse", draw=number).digest("transforms") % 2**32)
-        samples.append(_sample(dataset[DrawnIndex(frame, epoch=seed, draw=number)], classes))
+        samples.append(_sample(dataset[DrawnIndex(frame, epoch=seed, draw=number, progress=0.0)], classes))
     return samples
 
 

@@ -16,6 +16,9 @@ from polyp_aug.errors import ConfigurationError
 #: Names of the transform that draws from a pool.
 _SYNTHESIS = ("PolypSynthesis", "mmdet.PolypSynthesis", "polyp_aug.PolypSynthesis")
 
+#: Samplers that can be told how long a training is, by their names in any scope.
+_SAMPLERS = ("DrawnSampler", "MixingSampler")
+
 _OPTION = re.compile(r"[A-Za-z_]\w*(\.\w+)*=.*", re.DOTALL)
 
 
@@ -144,6 +147,19 @@ def stretch_schedule(config: Config, iterations: int) -> None:
         for name in names:
             if name in settings:
                 settings[name] = max(round(settings[name] * share), 0 if name == "begin" else 1)
+
+
+def settle_sampler(config: Config) -> None:
+    """Tell a training's sampler, where it is one of ours, how large a batch is and how many there will be."""
+    loader, loop = config.train_dataloader, config.train_cfg
+    sampler = loader.get("sampler", ConfigDict())
+    if str(sampler.get("type")).rpartition(".")[2] not in _SAMPLERS:
+        return
+    sampler.batch_size = loader.batch_size
+    if "max_iters" in loop:
+        sampler.iterations = loop.max_iters
+    elif sampler.get("batches_per_epoch") is not None:
+        sampler.iterations = loop.max_epochs * sampler.batches_per_epoch
 
 
 def _transforms(dataset: ConfigDict) -> Iterator[ConfigDict]:

@@ -12,6 +12,7 @@ from typing import Any
 from mmdet.registry import DATA_SAMPLERS as MMDET_DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from polyp_aug.errors import ConfigurationError
 from polyp_aug.registry import DATA_SAMPLERS
 
 
@@ -21,22 +22,24 @@ class DrawnIndex(int):
     Attributes:
         epoch: of the sampler, 0 where it never ends.
         draw: number of the draw within the epoch, over all ranks.
+        progress: of the training when it was drawn, 0 … 1; None where the sampler wasn't told how long it is.
     """
 
     epoch: int
     draw: int
+    progress: float | None
 
-    def __new__(cls, index: int, epoch: int, draw: int) -> DrawnIndex:
+    def __new__(cls, index: int, epoch: int, draw: int, progress: float | None = None) -> DrawnIndex:
         """An index."""
         self = super().__new__(cls, index)
-        self.epoch, self.draw = epoch, draw
+        self.epoch, self.draw, self.progress = epoch, draw, progress
         return self
 
-    def __reduce__(self) -> tuple[type[DrawnIndex], tuple[int, int, int]]:
-        return DrawnIndex, (int(self), self.epoch, self.draw)
+    def __reduce__(self) -> tuple[type[DrawnIndex], tuple[int, int, int, float | None]]:
+        return DrawnIndex, (int(self), self.epoch, self.draw, self.progress)
 
     def __sub__(self, other: int) -> DrawnIndex:
-        return DrawnIndex(int(self) - int(other), self.epoch, self.draw)
+        return DrawnIndex(int(self) - int(other), self.epoch, self.draw, self.progress)
 
 
 @DATA_SAMPLERS.register_module()
@@ -48,17 +51,35 @@ class DrawnSampler(Sampler[int]):
         dataset: the data set.
         sampler: config of the sampler that decides the order.
         seed: of that sampler.
+        batch_size: frames of a batch in one process; the loader's.
+        iterations: batches of the whole training in one process. Only with both do the indices know the progress.
+
+    Raises:
+        ConfigurationError: `iterations` is given without `batch_size`, or one of them is less than 1.
     """
 
-    def __init__(self, dataset: Any, sampler: dict[str, Any], seed: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        sampler: dict[str, Any],
+        seed: int | None = None,
+        batch_size: int | None = None,
+        iterations: int | None = None,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("iterations", iterations)):
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name!r} must be at least 1 (got {value})")
+        if iterations is not None and batch_size is None:
+            raise ConfigurationError(f"'iterations' ({iterations}) needs 'batch_size' (got None)")
         self.dataset = dataset
+        self.batch_size, self.iterations = batch_size, iterations
         self.sampler = MMDET_DATA_SAMPLERS.build(sampler, default_args={"dataset": dataset, "seed": seed})
         self.epoch = 0
 
     def __iter__(self) -> Iterator[DrawnIndex]:
         rank, ranks = getattr(self.sampler, "rank", 0), getattr(self.sampler, "world_size", 1)
         for position, index in enumerate(self.sampler):
-            yield DrawnIndex(index, self.epoch, position * ranks + rank)
+            yield DrawnIndex(index, self.epoch, position * ranks + rank, self._progress(position))
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -67,3 +88,10 @@ class DrawnSampler(Sampler[int]):
         """As the samplers of mmengine."""
         self.epoch = epoch
         self.sampler.set_epoch(epoch)
+
+    def _progress(self, position: int) -> float | None:
+        """The share of the training's batches that came before this position of the epoch."""
+        if self.iterations is None or self.batch_size is None:
+            return None
+        batches = self.epoch * -(-len(self) // self.batch_size) + position // self.batch_size
+        return min(1.0, batches / self.iterations)

@@ -22,7 +22,7 @@ from polyp_aug.geometry import Region
 from polyp_aug.integrations.mmdet.counts import SharedCounts
 from polyp_aug.integrations.mmdet.drawing import DrawnIndex
 from polyp_aug.keys import Key
-from polyp_aug.online import Augmented, OnlineSettings, load_online_augmenter
+from polyp_aug.online import Augmented, OnlineSettings, Schedule, load_online_augmenter
 from polyp_aug.registry import TRANSFORMS
 from polyp_aug.scene import Scene, SceneObject
 
@@ -61,6 +61,7 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
     Added Keys:
 
     - polyp_synthesis (str: "changed", "unchanged", "skipped" or "failed")
+    - synthetic (bool: the frame holds a synthetic object, from here or from before)
 
     Args:
         pool: folder of a pool, or of a run, whose pool is cut out the first time.
@@ -68,7 +69,8 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
             is refused in a data loader's workers.
         references: COCO set of the polyps that the synthesizer moves; a run is one.
         proposer: finds places for the synthesizer, "random" or "reference".
-        probability: that a frame is changed.
+        probability: that a frame is changed: a number, or points of (progress of the training, probability), between
+            which it is linear; these need a sampler that knows the progress.
         polyps_per_image: smallest and largest number of new polyps.
         size_range: smallest and largest diameter of a new polyp, as a share of the frame's shorter side.
         largest_overlap: largest share of a box that the box of a new polyp may cover.
@@ -87,7 +89,7 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         synthesizer: str | None = None,
         references: str | None = None,
         proposer: str = "random",
-        probability: float = 0.5,
+        probability: float | Sequence[Sequence[float]] = 0.5,
         polyps_per_image: Sequence[int] = (1, 1),
         size_range: Sequence[float] = (0.0, 1.0),
         largest_overlap: float = 0.0,
@@ -98,8 +100,9 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
     ) -> None:
         self.pool, self.synthesizer, self.references, self.proposer = pool, synthesizer, references, proposer
         self.label, self.seed = label, seed
+        self.probability, self._schedule = probability, Schedule.of("probability", probability)
         self.settings = OnlineSettings(
-            probability,
+            self._schedule.at(0.0),
             (polyps_per_image[0], polyps_per_image[-1]),
             (size_range[0], size_range[-1]),
             largest_overlap,
@@ -116,7 +119,8 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         """Add polyps.
 
         Raises:
-            ConfigurationError: a diffusion model would have to paint in a worker.
+            ConfigurationError: a diffusion model would have to paint in a worker, or the probability changes and the
+                sampler doesn't know the progress.
         """
         painter = self._augmenter.painter
         if painter is not None and not painter.in_workers and get_worker_info() is not None:
@@ -131,9 +135,15 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
             for x, y, right, bottom in boxes[:, :4]
         )
         scene = Scene(name, cv2.cvtColor(results["img"], cv2.COLOR_BGR2RGB), objects)
-        found = self._augmenter.augment(scene, self._key(name, results), _regions(results.get("gt_masks")))
+        found = self._augmenter.augment(
+            scene,
+            self._key(name, results),
+            _regions(results.get("gt_masks")),
+            probability=self._probability(results.get("sample_idx")),
+        )
         self._report(found)
         results["polyp_synthesis"] = found.status
+        results["synthetic"] = found.status == "changed" or bool(results.get("synthetic"))
         if found.status == "changed":
             _apply(results, found, self.label)
         return results
@@ -146,6 +156,17 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         worker = get_worker_info()
         return Key(self.seed, name, worker.seed if worker else 0, self._draws[name])
 
+    def _probability(self, index: Any) -> float:
+        if not self._schedule.changes:
+            return self.settings.probability
+        progress = getattr(index, "progress", None)
+        if progress is None:
+            raise ConfigurationError(
+                "'probability' changes with the training's progress, which needs DrawnSampler with 'batch_size' and "
+                "'iterations', or MixingSampler with 'iterations'"
+            )
+        return self._schedule.at(progress)
+
     def _report(self, found: Augmented) -> None:
         self.counts.add(found.status)
         if found.status == "failed" and found.reason not in self._told and len(self._told) < 20:
@@ -156,7 +177,7 @@ class PolypSynthesis(BaseTransform):  # type: ignore[misc]
         settings = self.settings
         return (
             f"{type(self).__name__}(pool={self.pool!r}, synthesizer={self.synthesizer!r}, "
-            f"references={self.references!r}, proposer={self.proposer!r}, probability={settings.probability}, "
+            f"references={self.references!r}, proposer={self.proposer!r}, probability={self.probability}, "
             f"polyps_per_image={settings.polyps_per_image}, size_range={settings.size_range}, "
             f"largest_overlap={settings.largest_overlap}, smallest_visible={settings.smallest_visible}, "
             f"existing={settings.existing!r}, label={self.label}, seed={self.seed})"

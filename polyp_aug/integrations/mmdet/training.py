@@ -13,7 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.integrations.launchers import Launcher
 from polyp_aug.integrations.mmdet.checkpoints import history_allowed
-from polyp_aug.integrations.mmdet.configs import read_config, stretch_schedule, use_data, use_pool
+from polyp_aug.integrations.mmdet.configs import read_config, settle_sampler, stretch_schedule, use_data, use_pool
 from polyp_aug.integrations.mmdet.launching import launched
 
 
@@ -71,6 +71,7 @@ def train_detector(
     settings.randomness = {"seed": seed}
     if iterations is not None:
         stretch_schedule(settings, iterations)
+    settle_sampler(settings)
     if amp:
         _use_mixed_precision(settings)
     with launched(settings, launcher):
