@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tiny_diffusion
@@ -29,6 +30,7 @@ from polyp_aug.evaluation.branch_ablation import ARMS, BranchTraining, ablate_br
 from polyp_aug.evaluation.features import EfficientNetLiteFeatures
 from polyp_aug.evaluation.frames import CaptionedSet, FrameDetector, evaluate_frames
 from polyp_aug.evaluation.recall import Detections
+from polyp_aug.evaluation.tones import box_tones
 from polyp_aug.generation.frames import FramesConfig, generate_frames
 from polyp_aug.generation.generate import generate
 from polyp_aug.images import ImageArray
@@ -116,6 +118,32 @@ def test_boxes_are_described_by_the_surest_two() -> None:
     np.testing.assert_allclose(second[:4], [0.1, 0.25, 0.1, 0.1])
     nothing = box_numbers(Detections(np.zeros((0, 4)), np.zeros(0)), (100, 200))
     assert nothing.reshape(2, 10)[0].tolist() == [0.5, 0.5, 0, 0, 0, np.log(0.01), 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("light", [1.0, 0.7])
+def test_tones_tell_the_colour_in_a_box_from_that_around(light: float) -> None:
+    def frame(inside: tuple[int, int, int]) -> ImageArray:
+        image = np.full((80, 100, 3), (150, 90, 80), np.uint8)
+        cv2.ellipse(image, (40, 50), (20, 12), 0, 0, 360, inside, -1)
+        return np.asarray(image * light, np.uint8)
+
+    box = (20.0, 38.0, 40.0, 24.0)
+    same, red, pale = (box_tones(frame(colour), box) for colour in ((150, 90, 80), (160, 60, 55), (170, 150, 130)))
+    assert same.shape == (19,)
+    against = slice(15, 19)
+    np.testing.assert_allclose(same[against], 0.0, atol=0.02)
+    assert (red[against] > 0.3).all()
+    assert (pale[against] < -0.3).all()
+    # What is around stays what it was.
+    np.testing.assert_allclose(red[6:10], same[6:10], atol=0.02)
+
+
+def test_tones_of_a_box_at_the_border_leave_out_what_is_beyond() -> None:
+    image = np.full((60, 60, 3), (150, 90, 80), np.uint8)
+    image[:, :10] = 0
+    found = box_tones(image, (0.0, 20.0, 20.0, 20.0))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[10:15], found[10], atol=0.05)
 
 
 def test_a_detector_reads_place_and_size(captioned: CaptionedSet, run: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyp_aug.cli.detections import detections
+from polyp_aug.cli.images import compare, images
 from polyp_aug.cli.output import errors, parse_named, progress_bar, show_report
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Measure networks, synthetic polyps and proposed places against real frames.", no_args_is_help=True
 )
 app.command("detections")(detections)
+app.command("images")(images)
+app.command("compare")(compare)
 
 
 @app.command("autoencoder")

@@ -6,8 +6,8 @@ themselves are measured again, on the frame as it was made.
 
 - Place and size: from the two surest boxes of a detector that was trained on real frames, if there is one; else from
   features of the frame and its quarters.
-- Colour: from the mean colours of 8 × 8 fields of a crop around the polyp.
-- Texture and type: from features of that crop.
+- Colour: from mean colours in and around the polyp's box.
+- Texture and type: from features of a crop around the polyp.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
@@ -23,11 +22,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from polyp_aug.captions.facts import PolypFacts, measure_facts
-from polyp_aug.evaluation.crops import crop_square
+from polyp_aug.evaluation.crops import crop_square, squeezed
 from polyp_aug.evaluation.features import FeatureExtractor, Features
 from polyp_aug.evaluation.intervals import Interval, percentile_interval, resampled_counts
 from polyp_aug.evaluation.recall import Detections
-from polyp_aug.geometry import mask_box
+from polyp_aug.evaluation.tones import box_tones
+from polyp_aug.geometry import Box, mask_box
 from polyp_aug.images import ImageArray, MaskArray
 
 #: Attributes that are read from the whole frame, and from the crop.
@@ -38,13 +38,7 @@ READ = (*OF_FRAME, *OF_CROP)
 #: scikit-learn's C of a regression on D features is this over D: many features need a strong penalty.
 _FREEDOM = 3.0
 
-#: Fields of a crop along each side whose mean colours are taken.
-_FIELDS = 8
-
-#: L of a dark field is taken for this, where colours are divided by it.
-_DARKEST = 8.0
-
-#: Boxes of a detector that are looked at, and numbers of each.
+#: Boxes of a detector that are looked at.
 _BOXES = 2
 
 Flags = npt.NDArray[np.bool_]
@@ -68,6 +62,13 @@ class ShownPolyp:
     facts: PolypFacts
 
     @property
+    def box(self) -> Box:
+        """The polyp's box, xywh in pixels."""
+        found = mask_box(self.mask)
+        assert found is not None, "a polyp has pixels"
+        return found
+
+    @property
     def measured(self) -> PolypFacts:
         """The facts that are measured on the picture."""
         return measure_facts(self.image, self.mask)
@@ -80,8 +81,8 @@ class FrameFeatures:
     Attributes:
         whole: of the frames, squeezed to a square, float64 (N, D).
         places: where things are, float64 (N, …): `box_numbers`, or features of the frames and their quarters.
-        tones: colours of a square around the polyp, float64 (N, 192).
-        crops: of that square, float64 (N, D).
+        tones: `box_tones` of the polyps, float64 (N, 19).
+        crops: of a square around the polyp, float64 (N, D).
     """
 
     whole: Features
@@ -107,7 +108,7 @@ def describe(
         detect: a detector that was trained on real frames.
     """
     size = extractor.size
-    whole = extractor.extract(_squeezed(polyp.image, size) for polyp in polyps)
+    whole = extractor.extract(squeezed(polyp.image, size) for polyp in polyps)
     if detect is None:
         quarters = extractor.extract(quarter for polyp in polyps for quarter in _quarters(polyp.image, size))
         places = np.hstack([whole, quarters.reshape(len(whole), -1)])
@@ -116,7 +117,7 @@ def describe(
         places = np.stack(
             [box_numbers(boxes, polyp.image.shape[:2]) for boxes, polyp in zip(found, polyps, strict=True)]
         )
-    tones = np.stack([_tones(crop) for crop in _cropped(polyps, size)])
+    tones = np.stack([box_tones(polyp.image, polyp.box) for polyp in polyps])
     return FrameFeatures(whole, places, tones, extractor.extract(_cropped(polyps, size)))
 
 
@@ -197,30 +198,15 @@ def _rate(values: npt.NDArray[np.float64], seed: int, name: str) -> Interval:
     return percentile_interval(float(values.mean()), counts @ values / counts.sum(axis=1))
 
 
-def _tones(crop: ImageArray) -> Features:
-    """a / L, b / L and L of the fields of a crop, in CIELAB: light changes a and b as it changes L."""
-    lab = cv2.cvtColor(crop.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    fields = cv2.resize(lab, (_FIELDS, _FIELDS), interpolation=cv2.INTER_AREA).astype(np.float64)
-    light = np.maximum(fields[..., :1], _DARKEST)
-    return np.concatenate([fields[..., 1:] / light, fields[..., :1] / 100.0], axis=-1).ravel()
-
-
-def _squeezed(image: ImageArray, size: int) -> ImageArray:
-    method = cv2.INTER_AREA if min(image.shape[:2]) >= size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (size, size), interpolation=method), dtype=np.uint8)
-
-
 def _quarters(image: ImageArray, size: int) -> Iterator[ImageArray]:
     height, width = image.shape[0] // 2, image.shape[1] // 2
     for rows in (slice(None, height), slice(height, None)):
         for columns in (slice(None, width), slice(width, None)):
-            yield _squeezed(image[rows, columns], size)
+            yield squeezed(image[rows, columns], size)
 
 
 def _cropped(polyps: Sequence[ShownPolyp], size: int) -> Iterator[ImageArray]:
     for polyp in polyps:
         height, width = polyp.image.shape[:2]
-        box = mask_box(polyp.mask)
-        assert box is not None, "a polyp has pixels"
-        x, y, w, h = crop_square(box, width, height)
-        yield _squeezed(polyp.image[y : y + h, x : x + w], size)
+        x, y, w, h = crop_square(polyp.box, width, height)
+        yield squeezed(polyp.image[y : y + h, x : x + w], size)

@@ -104,7 +104,7 @@ def group_of(image: CocoImage) -> str:
 
 
 def choose_crops(crops: Sequence[_Chosen], count: int | None, seed: int, name: str) -> list[_Chosen]:
-    """`count` of the crops, or of whole frames, drawn by `seed` and `name` without replacement, in their old order; all for None.
+    """`count` of the crops, drawn by `seed` and `name` without replacement, in their old order; all for None.
 
     Raises:
         ConfigurationError: `count` is less than 1.
@@ -142,6 +142,19 @@ def squeezed(image: ImageArray, size: int) -> ImageArray:
     """
     method = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, (size, size), interpolation=method), dtype=np.uint8)
+
+
+def refuse_shared_groups(real: CocoDataset, train: CocoDataset) -> None:
+    """Raise `ConfigurationError` where a held-out set and a training set share a `group`, such as a patient."""
+    first, second = (
+        {image.extra["group"] for image in part.images if "group" in image.extra} for part in (real, train)
+    )
+    shared = sorted(str(group) for group in first & second)
+    if shared:
+        raise ConfigurationError(
+            f"the real set and the training set share {len(shared)} groups of frames, the first {shared[0]!r}: "
+            "held-out frames must be of other patients"
+        )
 
 
 def orientations(picture: ImageArray) -> list[ImageArray]:

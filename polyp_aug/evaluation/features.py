@@ -73,6 +73,22 @@ class Classifier(Protocol):
         ...
 
 
+@runtime_checkable
+class TextEncoder(Protocol):
+    """An extractor that turns texts into vectors of the same space."""
+
+    label: str
+    revision: str
+
+    def embed(self, texts: Sequence[str]) -> Features:
+        """Features of texts, float64 (N, D)."""
+        ...
+
+    def cut_off(self, texts: Sequence[str]) -> int:
+        """How many of the texts are longer than it reads."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
     """The features of a set of pictures.
@@ -188,3 +204,17 @@ def _batches(pictures: Iterable[ImageArray], size: int) -> Iterator[list[ImageAr
     source = iter(pictures)
     while batch := list(islice(source, size)):
         yield batch
+
+
+def check_features(features: Features, name: str) -> None:
+    """Raise `ConfigurationError` where the features of a set, which `name` names, are not finite, or of one item."""
+    if features.ndim != 2 or len(features) < 2:
+        raise ConfigurationError(f"{name}: features of shape {features.shape}, expected at least 2 rows")
+    if not np.isfinite(features).all():
+        raise ConfigurationError(f"{name}: a feature is not finite")
+
+
+def check_widths(first: Features, second: Features) -> None:
+    """Raise `ConfigurationError` where the features of two sets have different numbers of columns."""
+    if first.shape[1] != second.shape[1]:
+        raise ConfigurationError(f"features of {first.shape[1]} and {second.shape[1]} numbers can't be compared")

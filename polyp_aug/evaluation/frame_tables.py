@@ -67,8 +67,8 @@ apart. Frames without polyps are left out.
 drawing whole groups {DRAWS} times. The floor is what the real training frames reach.
 
 **Attributes.** *Read*: by a logistic regression for each attribute that learned on the real training frames, with the
-values that were measured there; place and size from {places}, colour from the mean colours of 8 × 8 fields of a crop
-around the polyp, texture and type from features of the crop. On real frames its rate says how well it reads at all.
+values that were measured there; place and size from {places}, colour from mean colours on rings in and around the
+polyp's box, texture and type from features of a crop around it. On real frames its rate says how well it reads at all.
 *Uniform* is one over the number of values, *majority* the rate of always naming the one that was asked for most. Of a
 frame with several polyps the largest counts. *Measured*: the facts themselves, on the frame as it was made; on real
 frames they differ by the squeezing alone. Paired differences are of runs with the same masks, captions and noise.

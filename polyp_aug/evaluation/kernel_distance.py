@@ -18,14 +18,14 @@ Pairs of one group stay in the estimate, as KID is defined; where groups are lar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.evaluation.features import Features, FeatureSet
+from polyp_aug.evaluation.features import Features, FeatureSet, check_features, check_widths
 from polyp_aug.evaluation.intervals import (
     DRAWS,
     Floats,
@@ -64,12 +64,12 @@ def kernel_distance(first: Features, second: Features) -> float:
     Raises:
         ConfigurationError: a set is too small, not finite, or D differs.
     """
-    _check(first, "first set")
-    _check(second, "second set")
-    _check_widths(first, second)
-    sums = [_pairs(part, part).sum() - _own(part).sum() for part in (first, second)]
-    within = sum(total / (len(part) * (len(part) - 1)) for total, part in zip(sums, (first, second), strict=True))
-    return float(within - 2.0 * _pairs(first, second).sum() / (len(first) * len(second)))
+    check_features(first, "first set")
+    check_features(second, "second set")
+    check_widths(first, second)
+    a, b = (features.astype(np.float64) for features in (first, second))
+    within = sum((_total(part, part) - _own(part).sum()) / (len(part) * (len(part) - 1)) for part in (a, b))
+    return float(within - 2.0 * _total(a, b) / (len(a) * len(b)))
 
 
 def kernel_distances(
@@ -77,7 +77,7 @@ def kernel_distances(
 ) -> KernelDistances:
     """Distances of sets from a real one, with intervals, and their differences.
 
-    Memory: 8 bytes for each pair of groups, several times.
+    The kernel is never whole in memory: about a thousand of its rows at once.
 
     Args:
         real: what the others are compared with.
@@ -95,7 +95,7 @@ def kernel_distances(
     own = reference.within()
     parts = {}
     for item in others:
-        _check_widths(item.features, real.features)
+        check_widths(item.features, real.features)
         group = _Grouped(item, seed, draws)
         parts[item.name] = group.within() - 2.0 * group.between(reference)
     # The first column is the estimate, the others are the draws.
@@ -108,62 +108,79 @@ class _Grouped:
     """A set sorted by its groups, and how often each group stands in the estimate (once) and in each draw."""
 
     def __init__(self, source: FeatureSet, seed: int, draws: int) -> None:
-        _check(source.features, source.name)
+        check_features(source.features, source.name)
         numbers = group_numbers(source.groups)
-        self.features = source.features[np.argsort(numbers, kind="stable")]
+        self.features = source.features[np.argsort(numbers, kind="stable")].astype(np.float64)
         self.sizes = np.bincount(numbers)
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
         counts = resampled_counts(len(self.sizes), seed=seed, name=source.name, draws=draws)
-        self.counts = np.vstack([np.ones((1, len(self.sizes))), counts])
-
-    @property
-    def starts(self) -> Integers:
-        return np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        # A row for each group: the first column is the estimate, the others are the draws.
+        self.counts = np.vstack([np.ones((1, len(self.sizes))), counts]).T.copy()
 
     def within(self) -> Floats:
         """Mean kernel of two different items, float64 (1 + draws,)."""
-        sums = _pairs(self.features, self.features, self.starts, self.starts)
-        inside = np.diag(sums) - np.add.reduceat(_own(self.features), self.starts)
-        np.fill_diagonal(sums, 0.0)
+        total = np.zeros(self.counts.shape[1])
+        for groups in self._parts():
+            first = self.starts[groups.start]
+            items = self.features[first : self.starts[groups.stop]]
+            # Each pair of groups is taken once; the groups before these had their turn.
+            rest = self.starts[groups.start : -1] - first
+            sums = _group_sums(_kernel(items, self.features[first:]), rest[: groups.stop - groups.start], rest)
+            square, others = np.split(sums, [groups.stop - groups.start], axis=1)
+            inside = np.diag(square) - np.add.reduceat(_own(items), rest[: groups.stop - groups.start])
+            np.fill_diagonal(square, 0.0)
+            drawn = square @ self.counts[groups] + 2.0 * (others @ self.counts[groups.stop :])
+            total += ((drawn + inside[:, None]) * self.counts[groups]).sum(axis=0)
         sizes = self.sizes.astype(np.float64)
-        total = np.einsum("bg,bg->b", self.counts @ sums, self.counts) + self.counts @ inside
-        number = (self.counts @ sizes) ** 2 - self.counts**2 @ sizes**2 + self.counts @ (sizes * (sizes - 1.0))
+        number = (sizes @ self.counts) ** 2 - sizes**2 @ self.counts**2 + (sizes * (sizes - 1.0)) @ self.counts
         return np.asarray(total / number)
 
     def between(self, other: _Grouped) -> Floats:
         """Mean kernel of an item of this set and one of another, float64 (1 + draws,)."""
-        sums = _pairs(self.features, other.features, self.starts, other.starts)
-        total = np.einsum("bg,bg->b", self.counts @ sums, other.counts)
-        return np.asarray(total / (self.counts @ self.sizes) / (other.counts @ other.sizes))
+        total = np.zeros(self.counts.shape[1])
+        for groups in self._parts():
+            first = self.starts[groups.start]
+            block = _kernel(self.features[first : self.starts[groups.stop]], other.features)
+            sums = _group_sums(block, self.starts[groups] - first, other.starts[:-1])
+            total += ((sums @ other.counts) * self.counts[groups]).sum(axis=0)
+        return np.asarray(total / (self.sizes @ self.counts) / (other.sizes @ other.counts))
+
+    def _parts(self) -> Iterator[slice]:
+        """Slices of groups that have at most `_ROWS` items together, or are a single group."""
+        start = 0
+        while start < len(self.sizes):
+            most = np.searchsorted(self.starts, self.starts[start] + _ROWS, side="right") - 1
+            stop = max(start + 1, int(most))
+            yield slice(start, stop)
+            start = stop
 
 
 def _interval(values: Floats) -> Interval:
     return percentile_interval(float(values[0]), values[1:])
 
 
-def _pairs(first: Features, second: Features, rows: Integers | None = None, columns: Integers | None = None) -> Floats:
-    """Kernel of every pair, summed over groups that start at `rows` and `columns`; over each item where None."""
-    width = first.shape[1]
-    blocks = []
-    for start in range(0, len(first), _ROWS):
-        block = (first[start : start + _ROWS].astype(np.float64) @ second.T.astype(np.float64) / width + 1.0) ** 3
-        blocks.append(block if columns is None else np.add.reduceat(block, columns, axis=1))
-    whole = np.concatenate(blocks)
-    return whole if rows is None else np.asarray(np.add.reduceat(whole, rows, axis=0))
+def _kernel(first: Floats, second: Floats) -> Floats:
+    """Kernel of every pair, float64 (N, M)."""
+    values = first @ second.T
+    values /= first.shape[1]
+    values += 1.0
+    return np.asarray(values * values * values)
 
 
-def _own(features: Features) -> Floats:
+def _group_sums(values: Floats, rows: Integers, columns: Integers) -> Floats:
+    """Sums over groups of rows and columns, which start at `rows` and `columns`."""
+    for axis, starts in ((1, columns), (0, rows)):
+        if len(starts) < values.shape[axis]:
+            values = np.add.reduceat(values, starts, axis=axis)
+    return values
+
+
+def _own(features: Floats) -> Floats:
     """Kernel of each item with itself, float64 (N,)."""
-    squares = np.einsum("nd,nd->n", features.astype(np.float64), features.astype(np.float64))
+    squares = np.einsum("nd,nd->n", features, features)
     return np.asarray((squares / features.shape[1] + 1.0) ** 3)
 
 
-def _check(features: Features, name: str) -> None:
-    if features.ndim != 2 or len(features) < 2:
-        raise ConfigurationError(f"{name}: features of shape {features.shape}, expected at least 2 rows")
-    if not np.isfinite(features).all():
-        raise ConfigurationError(f"{name}: a feature is not finite")
-
-
-def _check_widths(first: Features, second: Features) -> None:
-    if first.shape[1] != second.shape[1]:
-        raise ConfigurationError(f"features of {first.shape[1]} and {second.shape[1]} numbers can't be compared")
+def _total(first: Floats, second: Floats) -> float:
+    """Sum of the kernel over all pairs."""
+    return sum(float(_kernel(first[start : start + _ROWS], second).sum()) for start in range(0, len(first), _ROWS))

@@ -89,7 +89,7 @@ def nearest(queries: Features, references: Features) -> Neighbours:
     """
     if queries.ndim != 3 or references.ndim != 2 or queries.shape[2] != references.shape[1] or not len(references):
         raise ConfigurationError(f"features of shapes {queries.shape} and {references.shape} can't be compared")
-    query, reference = _unit(queries), _unit(references)
+    query, reference = unit(queries), unit(references)
     distances, numbers = np.empty(len(query)), np.empty(len(query), np.int64)
     for start in range(0, len(query), _ROWS):
         likeness = (query[start : start + _ROWS] @ reference.T).max(axis=1)
@@ -118,7 +118,12 @@ def _quantiles(values: Floats) -> dict[float, float]:
     return dict(zip(QUANTILES, (float(value) for value in np.quantile(values, QUANTILES)), strict=True))
 
 
-def _unit(features: Features) -> Features:
+def unit(features: Features) -> Features:
+    """Vectors scaled to unit length, float64 of the same shape.
+
+    Raises:
+        ConfigurationError: a vector is zero or not finite.
+    """
     lengths = np.linalg.norm(features.astype(np.float64), axis=-1, keepdims=True)
     if not np.isfinite(lengths).all() or (lengths == 0).any():
         raise ConfigurationError("a vector of features is zero or not finite: its direction is not defined")

@@ -28,14 +28,14 @@ def polyp_tables(report: Mapping[str, Any]) -> tuple[Table, ...]:
     columns = ("set", "KID × 1000 (95 %)", "polyps", "groups", "median side of the crops, px")
     tables = [Table("Kernel distance from the real polyps", columns, rows)]
     differences = [
-        (f"{found['first']} − {found['second']}", interval_text(found, 2, 1000), _nearer(found))
+        (f"{found['first']} − {found['second']}", interval_text(found, 2, 1000), nearer(found))
         for found in report["kernel_distance_differences"]
     ]
     if differences:
         titles = ("difference", "KID × 1000 (95 %)", "nearer to real polyps")
         tables.append(Table("Paired differences", titles, differences))
     if report["memorisation"]:
-        tables.append(_memorisation(report["memorisation"]))
+        tables.append(memorisation_table(report["memorisation"]))
     return tuple(tables)
 
 
@@ -60,13 +60,15 @@ def _facts(facts: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(facts["crops"]), str(facts["groups"]), f"{facts['median_side']:g}"
 
 
-def _nearer(found: Mapping[str, Any]) -> str:
+def nearer(found: Mapping[str, Any]) -> str:
+    """Which set of a difference is nearer to the real one, if that can be told."""
     if found["low"] <= 0.0 <= found["high"]:
         return "can't be told"
     return str(found["first"] if found["value"] < 0 else found["second"])
 
 
-def _memorisation(found: Mapping[str, Any]) -> Table:
+def memorisation_table(found: Mapping[str, Any], what: str = "polyp") -> Table:
+    """The copies' check of sets, by their names; `what` says of what, and with which network."""
     rows = [
         (name, interval_text(item["close"], 1, 100), *(f"{item['synthetic_quantiles'][q]:.4f}" for q in _QUANTILES))
         for name, item in found.items()
@@ -74,4 +76,4 @@ def _memorisation(found: Mapping[str, Any]) -> Table:
     heldout = next(iter(found.values()))["heldout_quantiles"]
     rows.append(("held-out real", "by definition 1", *(f"{heldout[q]:.4f}" for q in _QUANTILES)))
     columns = ("set", "close, % (95 %)", *(f"{float(q):.0%} quantile" for q in _QUANTILES))
-    return Table("Distance to the nearest training polyp", columns, rows)
+    return Table(f"Distance to the nearest training {what}", columns, rows)

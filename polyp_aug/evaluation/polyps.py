@@ -22,6 +22,7 @@ from polyp_aug.evaluation.crops import (
     list_crops,
     orientations,
     read_crops,
+    refuse_shared_groups,
 )
 from polyp_aug.evaluation.features import FeatureExtractor, FeatureSet
 from polyp_aug.evaluation.kernel_distance import KernelDistances, kernel_distances
@@ -112,7 +113,7 @@ def evaluate_polyps(
     origins |= {name: (path, "all" if every_object else "synthetic") for name, path in synthetic.items()}
     datasets = {name: read_coco(path) for name, (path, _) in origins.items()}
     if train is not None:
-        _refuse_shared_groups(datasets[REAL], datasets[TRAIN])
+        refuse_shared_groups(datasets[REAL], datasets[TRAIN])
     sets = {}
     for name, (path, origin) in origins.items():
         if observer is not None:
@@ -152,18 +153,6 @@ def _read_set(
     features = extractor.extract(read_crops(crops, extractor.size))
     groups = [crop.group for crop in crops]
     return _Set(digest_of([annotations_file(path)]), crops, tight, FeatureSet(name, features, groups))
-
-
-def _refuse_shared_groups(real: CocoDataset, train: CocoDataset) -> None:
-    first, second = (
-        {image.extra["group"] for image in part.images if "group" in image.extra} for part in (real, train)
-    )
-    shared = sorted(str(group) for group in first & second)
-    if shared:
-        raise ConfigurationError(
-            f"the real set and the training set share {len(shared)} groups of frames, the first {shared[0]!r}: "
-            "held-out polyps must be of other patients"
-        )
 
 
 def _neighbours(sets: Mapping[str, _Set], extractor: FeatureExtractor) -> dict[str, Neighbours]:
