@@ -184,7 +184,7 @@ def test_weights_and_settings_decide_the_revision(folders: dict[str, Path]) -> N
 @pytest.mark.parametrize(
     ("name", "side", "message"),
     [
-        ("resnet", 384, "resnet: no encoder of this name, no folder, and no hub id with a commit of 40 digits"),
+        ("resnet", 384, "resnet: no folder, and no hub id with a commit of 40 digits"),
         ("org/name", 384, "no hub id with a commit of 40 digits"),
         ("org/name@main", 384, "no hub id with a commit of 40 digits"),
         ("efficientnet_lite0", -1, r"'side' must be positive, or 0 .*\(got -1\)"),
@@ -213,8 +213,8 @@ def broken(name: str, folder: Path, source: Path) -> None:
     ("name", "message"),
     [
         ("a tensor less", "the weights lack 1 tensors, the first of them layernorm.weight"),
-        ("no weights", "can't be loaded as an encoder"),
-        ("cut off", "can't be loaded as an encoder"),
+        ("no weights", "can't be loaded"),
+        ("cut off", "can't be loaded"),
     ],
 )
 def test_damaged_weights_are_named(name: str, message: str, folders: dict[str, Path], tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_damaged_weights_are_named(name: str, message: str, folders: dict[str, P
 def test_another_model_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"expected one of dinov2, dinov2_with_registers \(got vit\)"):
         load_encoder(str(folders["vit"]))
-    with pytest.raises(ConfigurationError, match="can't be loaded as an encoder"):
+    with pytest.raises(ConfigurationError, match="can't be loaded"):
         load_encoder(str(tmp_path))
 
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
-from transformers.utils import logging
 
 from polyp_aug.encoders.digest import digest_weights
 from polyp_aug.encoders.imagenet import DEVIATION, MEAN
 from polyp_aug.encoders.patches import PatchEncoder, PatchGrid
+from polyp_aug.encoders.pretrained import load_pretrained
 from polyp_aug.encoders.torch_patches import TorchPatchEncoder
-from polyp_aug.errors import ConfigurationError
 
 #: transformers' names of what can be loaded.
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
-
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 
 #: Used in training only.
 _UNUSED = frozenset({"embeddings.mask_token"})
@@ -43,7 +35,9 @@ def load_dinov2_patches(name: str, side: int | None, device: str = "cpu") -> Pat
     Raises:
         ConfigurationError: it can't be loaded, or is not DINOv2.
     """
-    return wrap_dinov2(_load(name), side, device, weights="" if Path(name).is_dir() else name)
+    return wrap_dinov2(
+        load_pretrained(name, MODEL_TYPES, unused=_UNUSED), side, device, weights="" if Path(name).is_dir() else name
+    )
 
 
 def wrap_dinov2(model: Any, side: int | None, device: str = "cpu", *, weights: str = "") -> PatchEncoder:
@@ -82,51 +76,3 @@ class _PatchTokens(nn.Module):
         found = self._model(pixel_values=(pictures - self._mean) / self._deviation)
         tokens: Tensor = found.last_hidden_state[:, self._others :]
         return tokens.transpose(1, 2).reshape(count, -1, height // self._patch, width // self._patch)
-
-
-def _load(name: str) -> Any:
-    found = _HUB_ID.fullmatch(name)
-    if Path(name).is_dir():
-        source, revision = name, None
-    elif found:
-        source, revision = found["name"], found["revision"]
-    else:
-        raise ConfigurationError(
-            f"{name}: no encoder of this name, no folder, and no hub id with a commit of 40 digits (org/name@commit)"
-        )
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-        if config.model_type not in MODEL_TYPES:
-            raise ConfigurationError(f"{name}: expected one of {', '.join(MODEL_TYPES)} (got {config.model_type})")
-        with _quiet():
-            model, report = AutoModel.from_pretrained(
-                source,
-                revision=revision,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        raise ConfigurationError(f"{name}: can't be loaded as an encoder ({error})") from error
-    # transformers gives random values to what the file lacks, and only warns.
-    missing = sorted(set(report["missing_keys"]) - _UNUSED)
-    if missing:
-        raise ConfigurationError(f"{name}: the weights lack {len(missing)} tensors, the first of them {missing[0]}")
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers without progress bars and notices: what matters in them is an error here."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
