@@ -14,7 +14,7 @@ EMBEDDED_FRAME_WEIGHTS = "ccis_diff_mini"
 #: Steps of ddim, guidance by the caption and by the mask: the paper's, and those for the weights that come with the
 #: package, whose UNet was trained to have texture after few steps, and whose branch was trained for a short time.
 FRAME_STEPS, FRAME_GUIDANCE, FRAME_MASK_GUIDANCE = 20, 7.0, 1.0
-EMBEDDED_FRAME_STEPS, EMBEDDED_FRAME_GUIDANCE, EMBEDDED_FRAME_MASK_GUIDANCE = 4, 1.5, 1.5
+EMBEDDED_FRAME_STEPS, EMBEDDED_FRAME_GUIDANCE, EMBEDDED_FRAME_MASK_GUIDANCE = 4, 2.0, 2.0
 
 
 @dataclass(frozen=True)
