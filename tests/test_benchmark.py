@@ -17,15 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from captioned import save_tiny
 from conftest import Phantoms
 
+from polyp_aug.benchmark.arms import Arm, painted_config
 from polyp_aug.benchmark.data import draw_frames
 from polyp_aug.benchmark.execute import run_benchmark
 from polyp_aug.benchmark.folder import BenchmarkFolder
 from polyp_aug.benchmark.plots import plot_benchmark
 from polyp_aug.benchmark.report import report_benchmark
 from polyp_aug.benchmark.run import RESULT_NAME, read_result
-from polyp_aug.benchmark.spec import BenchmarkSpec, Run, generate_config, read_spec
+from polyp_aug.benchmark.sets import make_set
+from polyp_aug.benchmark.spec import BenchmarkSpec, Run, read_spec
 from polyp_aug.coco import read_coco
 from polyp_aug.errors import (
     ConfigurationError,
@@ -40,6 +43,8 @@ from polyp_aug.images import read_image
 
 CONFIGS = Path(__file__).resolve().parents[1] / "mmdet_configs"
 ROOT = CONFIGS.parent
+#: An arm of whole frames, with a setting that they don't have.
+WHOLE = {"mode": "offline", "generate": {"synthesizer": "ccis_diff", "proposer": "random"}}
 #: A detector of ultralytics.
 YOLO = {"yolo": "yolov8n.yaml", "iterations": 2, "options": ["imgsz=64", "batch=8"]}
 
@@ -182,7 +187,19 @@ def test_runs_are_arms_by_detectors_by_seeds_by_sizes(document: dict[str, Any], 
         ({"arms": {"real": {"mode": "real"}, "a": {"generate": {"count": 3}}}}, "unknown setting 'count'"),
         ({"arms": {"real": {"mode": "real"}, "a": {"generate": {"per_image": 0}}}}, "'per_image' must be at least 1"),
         ({"arms": {"real": {"mode": "real"}, "a": {"painting": {"hue": 3}}}}, "arm 'a'.*hue"),
-        ({"arms": {"real": {"mode": "real"}, "a": {"mode": "later"}}}, "'mode' of 'a' must be one of"),
+        ({"arms": {"real": {"mode": "real"}, "a": {"mode": "later"}}}, "arm 'a': 'mode' must be one of"),
+        ({"arms": {"real": {"mode": "real", "curate": "default"}}}, "settings of synthetic polyps"),
+        ({"arms": {"real": {"mode": "real"}, "a": {"generate": {"synthesizer": "ccis_diff"}}}}, "must be 'offline'"),
+        (
+            {
+                "arms": {
+                    "real": {"mode": "real"},
+                    "a": WHOLE,
+                }
+            },
+            "'proposer'",
+        ),
+        ({"arms": {"real": {"mode": "real"}, "a": {"curate": "missing.yaml"}}}, "arm 'a': .*missing.yaml"),
         ({"arms": {"real": {"mode": "real"}, "a/b": {}}}, "'a/b' is no name"),
         ({"detectors": {"D": {"configs": "x", "iterations": 0}}}, "'iterations' of 'D' must be at least 1"),
         ({"detectors": {"D": {"configs": "x"}}}, "detectors.D: .*iterations"),
@@ -215,13 +232,35 @@ def test_references_are_given_to_those_who_read_them(document: dict[str, Any], t
         "prior": {"generate": {"synthesizer": "polyp_gen", "proposer": "reference"}},
     }
     spec = read_spec(written(document | {"arms": arms}, tmp_path / "a.yaml"))
-    settings = {name: generate_config(arm, Path("frames"), 5) for name, arm in spec.arms.items() if name != "real"}
+    settings = {name: painted_config(arm, Path("frames"), 5) for name, arm in spec.arms.items() if name != "real"}
     assert [item.references for item in settings.values()] == [Path("frames"), None, Path("frames")]
     assert settings["moved"].polyps_per_image == (1, 2)
     assert settings["painted"].painting is not None
     assert settings["painted"].painting.num_inference_steps == 2
     assert {item.seed for item in settings.values()} == {5}
     assert {item.per_image for item in settings.values()} == {1}
+
+
+def test_a_set_is_curated_and_what_it_was_made_from_stays(phantoms: Phantoms, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules:\n  - {score: agreement, at_least: 1000}\n")
+    arm = Arm(mode="offline", generate={"synthesizer": "copy_paste"}, curate=str(policy))
+    out = tmp_path / "sets" / "a"
+    make_set(arm, phantoms.references, 3, out)
+    made, kept = read_coco(tmp_path / "sets" / "uncurated" / "a"), read_coco(out)
+    assert (len(made.images) > 0, len(kept.images)) == (True, 0)
+
+
+def test_a_set_of_whole_frames_has_as_many_as_there_are_polyps(phantoms: Phantoms, tmp_path: Path) -> None:
+    arm = Arm(
+        mode="offline",
+        generate={"synthesizer": "ccis_diff", "per_image": 2, "check": False},
+        painting={"weights": str(save_tiny(tmp_path / "weights")), "num_inference_steps": 1},
+    )
+    make_set(arm, phantoms.references, 3, tmp_path / "out")
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    shown = {item.image_id for item in read_coco(phantoms.references).annotations}
+    assert (run["config"]["count"], run["config"]["seed"]) == (2 * len(shown), 3)
 
 
 def test_frames_are_drawn_by_the_seed_and_nested(document: dict[str, Any], tmp_path: Path) -> None:

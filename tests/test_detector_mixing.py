@@ -21,7 +21,8 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from runs import config as config_of_run
 
-from polyp_aug.benchmark.spec import Arm, BenchmarkSpec, DetectorEntry
+from polyp_aug.benchmark.arms import Arm
+from polyp_aug.benchmark.spec import BenchmarkSpec, DetectorEntry
 from polyp_aug.errors import ConfigurationError
 from polyp_aug.generation.generate import generate
 from polyp_aug.integrations.mmdet.browsing import training_samples

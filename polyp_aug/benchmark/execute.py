@@ -13,13 +13,12 @@ from queue import Queue
 from polyp_aug.benchmark.data import draw_frames
 from polyp_aug.benchmark.folder import COMPLETE_NAME, BenchmarkFolder, Task
 from polyp_aug.benchmark.run import make_run
-from polyp_aug.benchmark.spec import BenchmarkSpec, generate_config
+from polyp_aug.benchmark.sets import make_set
+from polyp_aug.benchmark.spec import BenchmarkSpec
 from polyp_aug.errors import ConfigurationError, SynthesisError
 from polyp_aug.evaluation.report import make_folder
-from polyp_aug.generation.generate import generate
 from polyp_aug.images import write_bytes
 from polyp_aug.integrations.yolo.program import find_program
-from polyp_aug.pool import ensure_pool
 
 
 def run_benchmark(
@@ -93,16 +92,14 @@ def do_task(spec: BenchmarkSpec, folder: BenchmarkFolder, name: str, device: str
         device: of torch.
 
     Raises:
-        ConfigurationError: there is no such task; and see `generate` and `make_run`.
+        ConfigurationError: there is no such task; and see `make_set` and `make_run`.
     """
     for size in spec.sizes:
         for seed in spec.seeds:
             for arm_name, arm in spec.arms.items():
                 generated = folder.generated(arm_name, size, seed)
                 if name == f"set:{generated.name}" and arm.mode != "real":
-                    generate(generate_config(arm, folder.frames(size, seed), seed), generated)
-                    if arm.mode == "online":
-                        ensure_pool(generated)
+                    make_set(arm, folder.frames(size, seed), seed, generated)
                     write_bytes(generated / COMPLETE_NAME, b"")
                     return
     for run in spec.runs():

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 
+from polyp_aug.benchmark.arms import Arm, Mode, frozen
 from polyp_aug.errors import ConfigurationError
-from polyp_aug.generation.config import GenerateConfig
 from polyp_aug.integrations.yolo.options import read_options
-from polyp_aug.synthesizers.options import PaintingOptions
-
-Mode = Literal["real", "offline", "online"]
-
-#: Settings of `GenerateConfig` that an arm may give; the others follow from the benchmark.
-GENERATED = ("synthesizer", "proposer", "per_image", "polyps_per_image", "size_range", "feather", "database", "encoder")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _Part = TypeVar("_Part")
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What a detector is trained on besides real frames.
-
-    Attributes:
-        mode: "real" adds nothing; "offline" joins a generated set, "online" draws from a pool in a transform.
-        generate: settings of the generated set, by their names in `GenerateConfig`.
-        painting: settings of a diffusion model, by their names in `PaintingOptions`.
-        options: changes of MMDetection's configs, as `key=value`.
-    """
-
-    mode: Mode = "online"
-    generate: Mapping[str, Any] = field(default_factory=dict)
-    painting: Mapping[str, Any] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +122,10 @@ class BenchmarkSpec:
         if self.baseline is None:
             raise ConfigurationError("no arm has the mode 'real', with which the others are compared")
         for name, arm in self.arms.items():
-            self._check_arm(name, arm)
+            try:
+                arm.check()
+            except ConfigurationError as error:
+                raise ConfigurationError(f"arm {name!r}: {error}") from error
 
     @property
     def baseline(self) -> str | None:
@@ -187,46 +167,6 @@ class BenchmarkSpec:
                 "mode 'offline' to compare with real frames"
             )
 
-    def _check_arm(self, name: str, arm: Arm) -> None:
-        if arm.mode not in get_args(Mode):
-            raise ConfigurationError(f"'mode' of {name!r} must be one of {get_args(Mode)} (got {arm.mode!r})")
-        if arm.mode == "real":
-            if arm.generate or arm.painting:
-                raise ConfigurationError(f"arm {name!r} has the mode 'real' and settings of synthetic polyps")
-            return
-        unknown = sorted(set(arm.generate) - set(GENERATED))
-        if unknown:
-            raise ConfigurationError(f"arm {name!r}: unknown setting {unknown[0]!r}, expected {', '.join(GENERATED)}")
-        try:
-            generate_config(arm, Path("backgrounds"), 0)
-        except (TypeError, ConfigurationError) as error:
-            raise ConfigurationError(f"arm {name!r}: {error}") from error
-
-
-def generate_config(arm: Arm, frames: Path, seed: int) -> GenerateConfig:
-    """The settings of an arm's generated set: polyps painted into the run's own training frames.
-
-    Args:
-        arm: with a mode other than "real".
-        frames: COCO set of the run's training frames; its polyps are the only references.
-        seed: of the run.
-
-    Raises:
-        ConfigurationError: a setting is out of its range.
-        TypeError: a setting has another type, or a painting option is unknown.
-    """
-    settings: dict[str, Any] = {name: _frozen(value) for name, value in arm.generate.items()}
-    settings.setdefault("per_image", 1)
-    if settings.get("database") is not None:
-        settings["database"] = Path(settings["database"])
-    painting = PaintingOptions(**arm.painting) if arm.painting else None
-    try:
-        return GenerateConfig(backgrounds=frames, references=frames, seed=seed, painting=painting, **settings)
-    except ConfigurationError as error:
-        if "'references' must be left out" not in str(error):
-            raise
-    return GenerateConfig(backgrounds=frames, seed=seed, painting=painting, **settings)
-
 
 def read_spec(path: Path) -> BenchmarkSpec:
     """Read a benchmark; relative paths in it are relative to the current folder, as those of a command line.
@@ -264,10 +204,6 @@ def _part(kind: type[_Part], value: Any, name: str) -> _Part:
     if unknown:
         raise ConfigurationError(f"{name}: unknown setting {unknown[0]!r}, expected {', '.join(known)}")
     try:
-        return kind(**{key: _frozen(item) for key, item in settings.items()})
+        return kind(**{key: frozen(item) for key, item in settings.items()})
     except TypeError as error:
         raise ConfigurationError(f"{name}: {error}") from error
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

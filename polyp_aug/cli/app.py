@@ -21,8 +21,10 @@ from polyp_aug.cli import (
     test,
     train,
 )
+from polyp_aug.cli.audit import audit
 from polyp_aug.cli.benchmark import benchmark
 from polyp_aug.cli.caption import caption
+from polyp_aug.cli.curate import curate
 from polyp_aug.cli.filter import filter_dataset
 from polyp_aug.cli.output import errors
 from polyp_aug.cli.pool import pool, refresh
@@ -47,6 +49,8 @@ app.command("refresh")(refresh)
 app.command("merge")(prepare.merge)
 app.command("split")(prepare.split)
 app.command("filter")(filter_dataset)
+app.command("curate")(curate)
+app.command("audit")(audit)
 app.command("caption")(caption)
 app.command("statistics")(inspect.statistics)
 app.command("browse")(browse.browse)
